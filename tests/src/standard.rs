@@ -1,0 +1,310 @@
+//! The checks that every tool must pass, whatever it traces.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use crate::harness::{
+    Context, Load, Result, Scratch, Tool, Value, by_machine, deadline, ensure, equal, load, rows,
+    sys, tracer,
+};
+
+/// What the standard checks need to know of a tool.
+pub struct Standard {
+    pub tool: &'static str,
+    pub shape: Shape,
+    /// Arguments for every run; they make the rows of an aggregating tool have a `pid`, if it can.
+    pub args: &'static [&'static str],
+    /// The JSON keys after `ts`, in order.
+    pub keys: &'static [&'static str],
+    /// The columns of the table.
+    pub table: &'static [&'static str],
+    /// A workload that runs as any user.
+    pub load: &'static [&'static str],
+    /// How many events the workload makes.
+    pub events: Events,
+    /// Whether the events are those of the workload's children.
+    pub of_children: bool,
+    /// Fails with [`crate::harness::skip`] where this kernel cannot run the tool.
+    pub needs: fn() -> Result<()>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// A row an event.
+    Snoop,
+    /// A row a key, with its `count`.
+    Top,
+    /// A histogram a key.
+    Dist,
+    /// A row an interval, of counts.
+    Interval,
+}
+
+#[derive(Clone, Copy)]
+pub enum Events {
+    Exactly(u64),
+    /// The kernel adds some of its own accord.
+    AtLeast(u64),
+}
+
+type Check = fn(&Standard) -> Result<()>;
+
+const CHECKS: &[(&str, Check)] = &[
+    ("sees_only_the_process_asked_for", sees_only_pid),
+    ("sees_only_the_names_asked_for", sees_only_comm),
+    ("sees_only_the_user_asked_for", sees_only_user),
+    ("prints_a_table", prints_a_table),
+    ("prints_csv_and_tsv", prints_csv_and_tsv),
+    ("runs_a_command", runs_a_command),
+    ("ends_well_when_the_pipe_closes", ends_well_when_the_pipe_closes),
+    ("stops_after_a_count", stops_after_a_count),
+    ("stops_after_a_duration", stops_after_a_duration),
+];
+
+pub fn checks(standard: &'static Standard) -> impl Iterator<Item = (&'static str, Box<dyn Fn() -> Result<()>>)> {
+    CHECKS.iter().map(move |&(name, check)| {
+        let run = move || {
+            (standard.needs)()?;
+            check(standard)
+        };
+        (name, Box::new(run) as Box<dyn Fn() -> Result<()>>)
+    })
+}
+
+/// What most tools need: nothing that a supported kernel lacks.
+pub fn nothing() -> Result<()> {
+    Ok(())
+}
+
+impl Standard {
+    fn plan(&self) -> load::Plan {
+        Load::plan(self.load)
+    }
+
+    /// The arguments that choose a process.
+    fn pids(&self, pids: &str) -> Vec<String> {
+        let follow = self.of_children.then_some("-f");
+        ["-p", pids].into_iter().chain(follow).map(String::from).collect()
+    }
+
+    fn start(&self, more: &[&str], chosen: &[String]) -> Result<Tool> {
+        tracer(&as_strs(&self.words(more, chosen))).start()
+    }
+
+    /// A command line; what is more comes last, where INTERVAL and COUNT stand.
+    fn words(&self, more: &[&str], chosen: &[String]) -> Vec<String> {
+        let own = [self.tool].iter().chain(self.args).copied().map(String::from);
+        let more = more.iter().copied().map(String::from);
+        own.chain(chosen.iter().cloned()).chain(more).collect()
+    }
+
+    /// Whether rows tell whose they are.
+    fn has_pids(&self) -> bool {
+        self.keys.contains(&"pid")
+    }
+
+    /// The events of a workload that rows show; all of them, if they do not tell whose they are.
+    fn seen(&self, rows: &[Value], account: &Value) -> u64 {
+        let own = pids_of(account);
+        let of_load = |row: &&Value| !self.has_pids() || own.contains(&row["pid"]);
+        let chosen: Vec<Value> = rows.iter().filter(of_load).cloned().collect();
+        match self.shape {
+            Shape::Snoop => chosen.len() as u64,
+            Shape::Top | Shape::Dist => rows::sum(&chosen, "count"),
+            Shape::Interval => self.keys.iter().map(|key| rows::sum(&chosen, key)).sum(),
+        }
+    }
+
+    fn expect_seen(&self, rows: &[Value], account: &Value) -> Result<()> {
+        let seen = self.seen(rows, account);
+        match self.events {
+            Events::Exactly(events) => equal("events of the workload", seen, events),
+            Events::AtLeast(events) => {
+                ensure!(seen >= events, "expected {events} events of the workload, got {seen}");
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs both workloads beside the tool; it must see the first and not the second.
+    fn expect_only(&self, mut first: Load, mut second: Load, chosen: &[String]) -> Result<Vec<Value>> {
+        let tool = self.start(&["--json"], chosen)?;
+        let other = second.finish()?;
+        let account = first.finish()?;
+        let rows = tool.interrupt()?.ok()?.rows()?;
+        self.expect_seen(&rows, &account)?;
+        if self.has_pids() {
+            equal("events of the other workload", self.seen(&rows, &other), 0)?;
+        }
+        Ok(rows)
+    }
+
+    /// The fields of CSV and TSV.
+    fn fields(&self) -> Vec<&str> {
+        let keys = self.keys.iter().copied();
+        match self.shape {
+            Shape::Dist => {
+                let key_fields = keys.take_while(|key| *key != "unit");
+                ["ts"].into_iter().chain(key_fields).chain(["unit", "from", "to", "count"]).collect()
+            }
+            _ => ["ts"].into_iter().chain(keys).collect(),
+        }
+    }
+}
+
+fn as_strs(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
+}
+
+/// The processes whose events an account is about.
+fn pids_of(account: &Value) -> Vec<Value> {
+    let children = account["pids"].as_array().cloned();
+    children.unwrap_or_else(|| vec![account["pid"].clone()])
+}
+
+fn sees_only_pid(standard: &Standard) -> Result<()> {
+    let (first, second) = (standard.plan().start()?, standard.plan().start()?);
+    let chosen = standard.pids(&first.pid());
+    let rows = standard.expect_only(first, second, &chosen)?;
+    rows::have_keys(&rows, standard.keys)?;
+    match standard.shape {
+        Shape::Dist => rows.iter().try_for_each(rows::is_histogram),
+        _ => Ok(()),
+    }
+}
+
+fn sees_only_comm(standard: &Standard) -> Result<()> {
+    let first = standard.plan().named("wanted-name").start()?;
+    let second = standard.plan().named("another-name").start()?;
+    let chosen = ["-n", "want*-n?me"].map(String::from);
+    let rows = standard.expect_only(first, second, &chosen)?;
+    let names = rows.iter().filter_map(|row| row.get("comm"));
+    names.into_iter().try_for_each(|name| equal("comm", name.as_str(), Some("wanted-name")))
+}
+
+fn sees_only_user(standard: &Standard) -> Result<()> {
+    let first = standard.plan().user(load::NOBODY).start()?;
+    let second = standard.plan().start()?;
+    let chosen = ["-u".to_owned(), load::NOBODY.to_string()];
+    standard.expect_only(first, second, &chosen).map(drop)
+}
+
+/// A name that would forge a row and colour the terminal.
+const HOSTILE: &str = "a\n1 b\x1b[31m\u{9b}";
+
+fn prints_a_table(standard: &Standard) -> Result<()> {
+    let mut load = standard.plan().named(HOSTILE).start()?;
+    let tool = standard.start(&[], &standard.pids(&load.pid()))?;
+    let account = load.finish()?;
+    let output = tool.interrupt()?.ok()?;
+    rows::are_harmless(output.text()?, &['\n'])?;
+    let lines = output.lines()?;
+    if standard.shape == Shape::Dist {
+        let has = |part: &str| lines.iter().any(|line| line.contains(part));
+        ensure!(has("distribution") && has("*") && has("count="), "no histogram: {lines:?}");
+        return Ok(());
+    }
+    let (header, lines) = lines.split_first().context("nothing was printed")?;
+    let names: Vec<_> = header.split_whitespace().map(str::to_lowercase).collect();
+    equal("header", names, standard.table)?;
+    let cells: Vec<Vec<&str>> = lines.iter().map(|line| line.split_whitespace().collect()).collect();
+    for row in &cells {
+        ensure!(row.len() >= standard.table.len(), "too few cells: {row:?}");
+    }
+    if let Some(comm) = standard.table.iter().position(|name| *name == "comm") {
+        let own: Vec<String> = pids_of(&account).iter().map(Value::to_string).collect();
+        let own: Vec<_> = cells.iter().filter(|row| own.contains(&row[0].to_owned())).collect();
+        let names = own.iter().map(|row| row[comm]);
+        names.into_iter().try_for_each(|name| equal("comm", name, r"a\n1\x20b\x1b[31m\u{9b}"))?;
+        if let (Shape::Snoop, Events::Exactly(events)) = (standard.shape, standard.events) {
+            equal("rows", own.len() as u64, events)?;
+        }
+    }
+    Ok(())
+}
+
+fn prints_csv_and_tsv(standard: &Standard) -> Result<()> {
+    for format in ["csv", "tsv"] {
+        let mut load = standard.plan().named("a,b\t\"c\"").start()?;
+        let tool = standard.start(&["--format", format], &standard.pids(&load.pid()))?;
+        load.finish()?;
+        let output = tool.interrupt()?.ok()?;
+        let text = output.text()?;
+        let records = if format == "csv" { rows::csv(text)? } else { rows::tsv(text) };
+        let (header, records) = records.split_first().context("nothing was printed")?;
+        equal("fields", header, standard.fields())?;
+        ensure!(!records.is_empty(), "no records");
+        for record in records {
+            equal(&format!("fields of {record:?}"), record.len(), header.len())?;
+        }
+        if let Some(comm) = header.iter().position(|field| field == "comm") {
+            let is_named = |record: &Vec<String>| record[comm] == "a,b\\t\"c\"";
+            ensure!(records.iter().any(is_named), "no comm is as it should be: {records:?}");
+        }
+    }
+    Ok(())
+}
+
+fn runs_a_command(standard: &Standard) -> Result<()> {
+    let scratch = Scratch::new()?;
+    let file = scratch.file("rows");
+    let words = standard.words(&["--json", "-o", &file], &[]);
+    let mut run = tracer(&as_strs(&words)).arg("--").arg(load::this_program()?).arg(load::WORD);
+    for word in standard.load {
+        run = run.arg(word);
+    }
+    let output = run.env(load::STATUS_VARIABLE, "7").output()?;
+    equal("exit code, which is the command's", output.code, 7).context(output.to_string())?;
+    ensure!(output.stderr.is_empty(), "no word on stderr was expected: {output}");
+    let account = output.lines()?.pop().context("the command's own stdout is gone")?.to_owned();
+    let account: Value = serde_json::from_str(&account)?;
+    let rows = rows::parse(&fs::read_to_string(file)?)?;
+    let seen = standard.seen(&rows, &account);
+    let (Events::Exactly(events) | Events::AtLeast(events)) = standard.events;
+    // The command's own start and end can be events too.
+    ensure!(seen >= events, "expected {events} events of the command, got {seen}");
+    Ok(())
+}
+
+fn ends_well_when_the_pipe_closes(standard: &Standard) -> Result<()> {
+    let (mut first, mut second) = (standard.plan().start()?, standard.plan().start()?);
+    let pids = format!("{},{}", first.pid(), second.pid());
+    let interval: &[&str] = if standard.shape == Shape::Snoop { &[] } else { &["1"] };
+    let words = standard.words(&[&["--json"], interval].concat(), &standard.pids(&pids));
+    let mut tool = tracer(&as_strs(&words)).held().start()?;
+    first.finish()?;
+    ensure!(tool.head()?.starts_with("{\"ts\":"), "the first line is no row");
+    second.finish()?;
+    tool.end()?.ok().map(drop)
+}
+
+fn stops_after_a_count(standard: &Standard) -> Result<()> {
+    let mut load = standard.plan().start()?;
+    let (count, more) = match standard.shape {
+        Shape::Snoop => (Some(5), &["--json", "-c", "5"][..]),
+        Shape::Interval => (Some(2), &["--json", "1", "2"][..]),
+        Shape::Top | Shape::Dist => (None, &["--json", "1", "2"][..]),
+    };
+    let tool = standard.start(more, &standard.pids(&load.pid()))?;
+    load.finish()?;
+    let rows = tool.end()?.ok()?.rows()?;
+    match count {
+        Some(count) => equal("rows", rows.len(), count),
+        None => Ok(()),
+    }
+}
+
+fn stops_after_a_duration(standard: &Standard) -> Result<()> {
+    const DURATION: Duration = Duration::from_millis(300);
+    let tool = standard.start(&["-d", "300ms"], &[])?;
+    let start = Instant::now();
+    ensure!(sys::ended(tool.id(), deadline())?, "it does not end");
+    let took = start.elapsed();
+    tool.end()?.ok()?;
+    let slack = by_machine(Duration::from_millis(20), DURATION);
+    let latest = Duration::from_secs(by_machine(3, 60));
+    ensure!(took >= DURATION - slack && took < latest, "it took {took:?}");
+    Ok(())
+}

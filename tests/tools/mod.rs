@@ -1,0 +1,25 @@
+//! The list of tools: two lines a tool.
+
+mod biolatency;
+mod execsnoop;
+mod exitsnoop;
+mod opensnoop;
+mod runqlat;
+mod syscount;
+mod tcpconnect;
+mod tcplife;
+mod vfsstat;
+
+use crate::harness::Suite;
+
+pub const SUITES: &[&Suite] = &[
+    &biolatency::SUITE,
+    &execsnoop::SUITE,
+    &exitsnoop::SUITE,
+    &opensnoop::SUITE,
+    &runqlat::SUITE,
+    &syscount::SUITE,
+    &tcpconnect::SUITE,
+    &tcplife::SUITE,
+    &vfsstat::SUITE,
+];

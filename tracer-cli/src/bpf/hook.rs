@@ -1,0 +1,307 @@
+//! Hooks: where programs attach, as data, with alternatives.
+
+use std::{
+    ffi::CString,
+    fmt, fs,
+    io::{self, Read},
+    os::fd::{AsFd, OwnedFd},
+    sync::OnceLock,
+};
+
+use aya_obj::generated::{bpf_attach_type, bpf_insn, bpf_prog_type};
+use thiserror::Error;
+
+use super::{
+    object::{Linked, Query},
+    sys,
+    tracefs::Tracefs,
+};
+use crate::btf::{Btf, Class};
+
+/// A place in the kernel where a program can run. The program for it stands in the object's
+/// section `kind/target`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Hook {
+    /// A tracepoint with typed arguments.
+    TpBtf(&'static str),
+    /// A tracepoint with plain arguments: for kernels without BTF of their own.
+    RawTp(&'static str),
+    /// A tracepoint's record, by category and name; for syscalls, narrower than the raw ones.
+    Tracepoint(&'static str, &'static str),
+    /// A kernel function's start.
+    Fentry(&'static str),
+    /// A kernel function's start, on kernels without fentry.
+    Kprobe(&'static str),
+    /// An iterator over kernel objects; it runs when asked to.
+    Iter(&'static str),
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TpBtf(name) => write!(f, "tp_btf/{name}"),
+            Self::RawTp(name) => write!(f, "raw_tp/{name}"),
+            Self::Tracepoint(category, name) => write!(f, "tracepoint/{category}/{name}"),
+            Self::Fentry(name) => write!(f, "fentry/{name}"),
+            Self::Kprobe(name) => write!(f, "kprobe/{name}"),
+            Self::Iter(name) => write!(f, "iter/{name}"),
+        }
+    }
+}
+
+impl Hook {
+    /// The BTF name that must exist for this hook.
+    pub fn btf_name(&self) -> Option<(Class, String)> {
+        match self {
+            Self::TpBtf(name) | Self::RawTp(name) => Some((Class::Typedef, format!("btf_trace_{name}"))),
+            Self::Fentry(name) => Some((Class::Func, (*name).to_owned())),
+            Self::Iter(name) => Some((Class::Func, format!("bpf_iter_{name}"))),
+            Self::Tracepoint(..) | Self::Kprobe(_) => None,
+        }
+    }
+}
+
+/// Hooks that belong together, with alternatives in order of preference: the first whose hooks
+/// this kernel all has is taken.
+pub type Point = &'static [&'static [Hook]];
+
+/// Why a hook can't be used here.
+#[derive(Debug, Error)]
+pub enum HookError {
+    #[error("{0}")]
+    Absent(String),
+    #[error("{hook}: the kernel refuses the program: {error}{}", last_line(.log))]
+    Refused { hook: Hook, error: io::Error, log: String },
+    #[error("{hook}: attaching failed: {error}")]
+    Attach { hook: Hook, error: io::Error },
+    #[error("the built-in object has no program for {0}")]
+    NoProgram(Hook),
+}
+
+/// The end of the verifier's log says why; the rest is for `-v`.
+fn last_line(log: &str) -> String {
+    let reason = log.lines().rfind(|line| !line.starts_with("processed ") && !line.trim().is_empty());
+    reason.map(|line| format!(" ({line})")).unwrap_or_default()
+}
+
+impl HookError {
+    /// The verifier's log, if it spoke.
+    #[must_use]
+    pub fn verifier_log(&self) -> Option<&str> {
+        match self {
+            Self::Refused { log, .. } if !log.is_empty() => Some(log),
+            _ => None,
+        }
+    }
+}
+
+/// The running kernel, as far as hooks go.
+pub struct Kernel {
+    pub btf: Option<Btf>,
+    /// The BTF is a file's: the kernel has none, and so no BTF-typed programs.
+    pub btf_is_foreign: bool,
+    pub tracefs: Option<Tracefs>,
+    fentry: OnceLock<Result<(), String>>,
+}
+
+/// A function that every kernel has and that may be traced, to try fentry on.
+pub const FENTRY_PROBE: &str = "vfs_read";
+
+impl Kernel {
+    #[must_use]
+    pub fn new(btf: Option<Btf>, btf_is_foreign: bool) -> Self {
+        Self { btf, btf_is_foreign, tracefs: Tracefs::find(), fentry: OnceLock::new() }
+    }
+
+    fn typed_id(&self, hook: &Hook) -> Result<u32, HookError> {
+        let absent = |why: String| Err(HookError::Absent(why));
+        let Some(btf) = self.btf.as_ref().filter(|_| !self.btf_is_foreign) else {
+            return absent(format!("{hook} needs BTF in the kernel (CONFIG_DEBUG_INFO_BTF)"));
+        };
+        let id = hook.btf_name().and_then(|(class, name)| btf.id(class, &name));
+        id.map_or_else(|| absent(format!("this kernel has no {hook}")), Ok)
+    }
+
+    /// Whether a hook can be used, as far as can be told without loading its program.
+    ///
+    /// # Errors
+    /// With the reason why not.
+    pub fn check(&self, hook: &Hook) -> Result<(), HookError> {
+        match hook {
+            Hook::TpBtf(_) | Hook::Iter(_) => self.typed_id(hook).map(drop),
+            Hook::RawTp(name) => match &self.btf {
+                Some(btf) if btf.id(Class::Typedef, &format!("btf_trace_{name}")).is_none() => {
+                    Err(HookError::Absent(format!("this kernel has no {hook}")))
+                }
+                _ => Ok(()),
+            },
+            Hook::Fentry(_) => {
+                self.typed_id(hook)?;
+                self.fentry().map_err(HookError::Absent)
+            }
+            Hook::Kprobe(_) => kprobe_pmu().map(drop),
+            Hook::Tracepoint(category, name) => self.tracepoint_id(category, name).map(drop),
+        }
+    }
+
+    /// Whether this kernel takes fentry programs, found by loading one that does nothing.
+    ///
+    /// # Errors
+    /// With the reason why not.
+    pub fn fentry(&self) -> Result<(), String> {
+        self.fentry.get_or_init(|| self.try_fentry()).clone()
+    }
+
+    fn try_fentry(&self) -> Result<(), String> {
+        let hook = Hook::Fentry(FENTRY_PROBE);
+        let id = self.typed_id(&hook).map_err(|error| error.to_string())?;
+        let nothing = [instruction(0xb7), instruction(0x95)]; // r0 = 0; exit
+        let spec = sys::ProgramSpec {
+            name: "fentry_probe",
+            kind: bpf_prog_type::BPF_PROG_TYPE_TRACING,
+            attach_type: Some(bpf_attach_type::BPF_TRACE_FENTRY),
+            attach_btf_id: id,
+            instructions: &nothing,
+            license: c"GPL",
+        };
+        let program =
+            sys::program_load(&spec).map_err(|(error, _)| format!("this kernel refuses fentry ({error})"))?;
+        sys::raw_tracepoint_open(None, program.as_fd())
+            .map(drop)
+            .map_err(|error| format!("this kernel refuses fentry ({error})"))
+    }
+
+    fn tracepoint_id(&self, category: &str, name: &str) -> Result<u64, HookError> {
+        let absent = HookError::Absent;
+        let tracefs = self.tracefs.as_ref().ok_or_else(|| {
+            absent(format!(
+                "tracepoint/{category}/{name} needs tracefs: mount -t tracefs nodev /sys/kernel/tracing"
+            ))
+        })?;
+        tracefs
+            .id(category, name)
+            .ok_or_else(|| absent(format!("this kernel has no tracepoint/{category}/{name}")))
+    }
+
+    /// Resolves a question that the BTF can't answer: where a tracepoint's record has a field.
+    #[must_use]
+    pub fn resolve(&self, query: &Query, size: u32) -> Option<u64> {
+        match query {
+            Query::Record { category, name, field } => {
+                let field = self.tracefs.as_ref()?.format(category, name)?.get(field).copied()?;
+                (size == 0 || field.size == size).then_some(u64::from(field.offset))
+            }
+            _ => query.resolve(self.btf.as_ref()?, size),
+        }
+    }
+
+    /// Loads the program for a hook.
+    ///
+    /// # Errors
+    /// If the kernel lacks the hook or refuses the program.
+    pub fn load(&self, hook: Hook, object: &Linked) -> Result<Loaded, HookError> {
+        use bpf_attach_type::{BPF_TRACE_FENTRY, BPF_TRACE_ITER, BPF_TRACE_RAW_TP};
+        use bpf_prog_type::{
+            BPF_PROG_TYPE_KPROBE, BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_TRACEPOINT,
+            BPF_PROG_TYPE_TRACING,
+        };
+        let (kind, attach_type) = match hook {
+            Hook::TpBtf(_) => (BPF_PROG_TYPE_TRACING, Some(BPF_TRACE_RAW_TP)),
+            Hook::Fentry(_) => (BPF_PROG_TYPE_TRACING, Some(BPF_TRACE_FENTRY)),
+            Hook::Iter(_) => (BPF_PROG_TYPE_TRACING, Some(BPF_TRACE_ITER)),
+            Hook::RawTp(_) => (BPF_PROG_TYPE_RAW_TRACEPOINT, None),
+            Hook::Tracepoint(..) => (BPF_PROG_TYPE_TRACEPOINT, None),
+            Hook::Kprobe(_) => (BPF_PROG_TYPE_KPROBE, None),
+        };
+        let attach_btf_id = if attach_type.is_some() { self.typed_id(&hook)? } else { 0 };
+        let code = object.code(&hook.to_string()).ok_or(HookError::NoProgram(hook))?;
+        let spec = sys::ProgramSpec {
+            name: code.name,
+            kind,
+            attach_type,
+            attach_btf_id,
+            instructions: code.instructions,
+            license: code.license,
+        };
+        let program =
+            sys::program_load(&spec).map_err(|(error, log)| HookError::Refused { hook, error, log })?;
+        Ok(Loaded { hook, program })
+    }
+}
+
+fn instruction(code: u8) -> bpf_insn {
+    bpf_insn { code, _bitfield_align_1: [], _bitfield_1: Default::default(), off: 0, imm: 0 }
+}
+
+/// The perf event type of kprobes.
+fn kprobe_pmu() -> Result<u32, HookError> {
+    fs::read_to_string("/sys/bus/event_source/devices/kprobe/type")
+        .ok()
+        .and_then(|number| number.trim().parse().ok())
+        .ok_or_else(|| HookError::Absent("this kernel has no kprobes (CONFIG_KPROBES)".to_owned()))
+}
+
+/// Whether this kernel has kprobes.
+#[must_use]
+pub fn has_kprobes() -> bool {
+    kprobe_pmu().is_ok()
+}
+
+/// A program the kernel has accepted.
+pub struct Loaded {
+    pub hook: Hook,
+    program: OwnedFd,
+}
+
+impl Loaded {
+    /// Attaches it.
+    ///
+    /// # Errors
+    /// If the kernel refuses, or has no such function.
+    pub fn attach(self, kernel: &Kernel) -> Result<Link, HookError> {
+        let hook = self.hook;
+        let failed = |error: io::Error| match error.raw_os_error() {
+            Some(libc::ENOENT) => HookError::Absent(format!("this kernel has no {hook}")),
+            _ => HookError::Attach { hook, error },
+        };
+        let program = self.program.as_fd();
+        let link = match hook {
+            Hook::TpBtf(_) | Hook::Fentry(_) => sys::raw_tracepoint_open(None, program).map_err(failed)?,
+            Hook::RawTp(name) => {
+                let name = CString::new(name).map_err(|error| failed(error.into()))?;
+                sys::raw_tracepoint_open(Some(&name), program).map_err(failed)?
+            }
+            Hook::Iter(_) => sys::iter_link(program).map_err(failed)?,
+            Hook::Tracepoint(category, name) => {
+                let event = sys::perf_tracepoint(kernel.tracepoint_id(category, name)?).map_err(failed)?;
+                sys::perf_attach(event.as_fd(), program).map_err(failed)?;
+                event
+            }
+            Hook::Kprobe(name) => {
+                let event = sys::perf_kprobe(kprobe_pmu()?, false, name).map_err(failed)?;
+                sys::perf_attach(event.as_fd(), program).map_err(failed)?;
+                event
+            }
+        };
+        Ok(Link { hook, link, _program: self.program })
+    }
+}
+
+/// An attached program; dropping it detaches it.
+pub struct Link {
+    pub hook: Hook,
+    link: OwnedFd,
+    _program: OwnedFd,
+}
+
+impl Link {
+    /// Runs an iterator program over all its objects and returns what it wrote.
+    ///
+    /// # Errors
+    /// If this is no iterator or reading fails.
+    pub fn iterate(&self) -> io::Result<Vec<u8>> {
+        let mut output = Vec::new();
+        fs::File::from(sys::iter_create(self.link.as_fd())?).read_to_end(&mut output)?;
+        Ok(output)
+    }
+}

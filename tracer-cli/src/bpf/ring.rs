@@ -1,0 +1,150 @@
+//! Reading the ring buffer.
+//!
+//! Layout: <https://docs.kernel.org/bpf/ringbuf.html>. One page with the consumer's position,
+//! one with the producer's, then the data, mapped twice in a row so that no record is broken.
+
+use std::{
+    io,
+    os::fd::{AsRawFd, BorrowedFd},
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+};
+
+use super::map::Map;
+
+/// `BPF_RINGBUF_BUSY_BIT`: reserved, not yet submitted.
+const BUSY: u32 = 1 << 31;
+/// `BPF_RINGBUF_DISCARD_BIT`: given up by the program.
+const DISCARD: u32 = 1 << 30;
+/// `BPF_RINGBUF_HDR_SZ`
+const HEADER: u64 = 8;
+
+/// The user's end of a ring buffer map.
+pub struct RingBuffer {
+    consumer: Mapping,
+    producer: Mapping,
+    size: u64,
+}
+
+impl RingBuffer {
+    /// Maps the ring buffer.
+    ///
+    /// # Errors
+    /// If mapping it fails.
+    pub fn new(map: &Map) -> io::Result<Self> {
+        let page = page_size();
+        let size = u64::from(map.max_entries());
+        let fd = map.fd();
+        let consumer = Mapping::new(fd, page, 0, libc::PROT_READ | libc::PROT_WRITE)?;
+        let producer = Mapping::new(fd, page + 2 * size as usize, page, libc::PROT_READ)?;
+        Ok(Self { consumer, producer, size })
+    }
+
+    /// Hands at most `limit` records to `each`, which may stop early by returning false.
+    /// Returns the number handed out.
+    ///
+    /// Space is given back every few records, so that writers do not wait for a whole batch.
+    pub fn drain(&mut self, limit: usize, mut each: impl FnMut(&[u8]) -> bool) -> usize {
+        let mut position = self.consumer.position().load(Ordering::Acquire);
+        let mut taken = 0;
+        while taken < limit && position < self.producer.position().load(Ordering::Acquire) {
+            let Some((record, next)) = self.record(position) else { break };
+            position = next;
+            let go_on = record.is_none_or(|record| {
+                taken += 1;
+                each(record)
+            });
+            self.consumer.position().store(position, Ordering::Release);
+            if !go_on {
+                break;
+            }
+        }
+        taken
+    }
+
+    /// No record is waiting, not even one that is being written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.consumer.position().load(Ordering::Acquire) >= self.producer.position().load(Ordering::Acquire)
+    }
+
+    /// The record at a position (`None` inside if it was discarded) and the position after it;
+    /// `None` if its writer has not finished.
+    fn record(&self, position: u64) -> Option<(Option<&[u8]>, u64)> {
+        let offset = page_size() + (position & (self.size - 1)) as usize;
+        // SAFETY: offset lies in the first of the two mappings of the data; the kernel keeps
+        // records 8-byte aligned and writes the header's length word atomically.
+        let header = unsafe { &*self.producer.at(offset).cast::<AtomicU32>() }.load(Ordering::Acquire);
+        if header & BUSY != 0 {
+            return None;
+        }
+        let length = header & !DISCARD;
+        let next = position + (HEADER + u64::from(length)).next_multiple_of(8);
+        if header & DISCARD != 0 {
+            return Some((None, next));
+        }
+        // SAFETY: a submitted record of `length` bytes follows its header, whole thanks to the
+        // second mapping, and is not written until the consumer's position has passed it.
+        let record = unsafe {
+            std::slice::from_raw_parts(self.producer.at(offset + HEADER as usize), length as usize)
+        };
+        Some((Some(record), next))
+    }
+}
+
+struct Mapping {
+    address: NonNull<u8>,
+    length: usize,
+}
+
+impl Mapping {
+    fn new(fd: BorrowedFd<'_>, length: usize, offset: usize, protection: i32) -> io::Result<Self> {
+        // SAFETY: a fresh mapping of a descriptor we own; checked below.
+        let address = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                length,
+                protection,
+                libc::MAP_SHARED,
+                fd.as_raw_fd(),
+                offset as libc::off_t,
+            )
+        };
+        if address == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let address = NonNull::new(address.cast()).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(Self { address, length })
+    }
+
+    fn at(&self, offset: usize) -> *const u8 {
+        debug_assert!(offset < self.length);
+        // SAFETY: callers stay inside the mapping.
+        unsafe { self.address.as_ptr().add(offset) }
+    }
+
+    /// The position that a consumer's or producer's page begins with.
+    fn position(&self) -> &AtomicU64 {
+        // SAFETY: page-aligned, mapped as long as self, and shared with the kernel, which treats
+        // it as an atomic word too.
+        unsafe { self.address.cast::<AtomicU64>().as_ref() }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, whole, and no reference to it outlives self.
+        unsafe { libc::munmap(self.address.as_ptr().cast(), self.length) };
+    }
+}
+
+fn page_size() -> usize {
+    // SAFETY: no preconditions.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
+/// The size that the kernel takes for a ring buffer of at least `bytes`: a power of two, in pages.
+#[must_use]
+pub fn ring_size(bytes: u64) -> Option<u32> {
+    u32::try_from(bytes.max(page_size() as u64).checked_next_power_of_two()?).ok()
+}

@@ -1,0 +1,182 @@
+//! The command line: which tool, with which flags, and what exit code.
+
+use std::{ffi::OsString, path::Path, process::ExitCode};
+
+use clap::{ArgMatches, Args, Command, FromArgMatches, error::ErrorKind};
+
+use crate::{
+    bpf::object::Object,
+    doctor,
+    engine::{Plan, common::Common, dist, session::Session, snoop, top},
+    error::{FAILED, FAILED_WITH_COMMAND, Failure},
+    list, objects,
+    tool::{Entry, Shape},
+    tools,
+};
+
+const SEE: &str = "see 'tracer --help'";
+
+/// Runs tracer with these arguments.
+#[must_use]
+pub fn main(args: Vec<OsString>) -> ExitCode {
+    let has_command = args.iter().any(|arg| arg == "--");
+    match run(args) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => ExitCode::from(report(&error, has_command)),
+    }
+}
+
+/// Says what went wrong in one line, and gives the exit code.
+fn report(error: &anyhow::Error, has_command: bool) -> u8 {
+    if let Some(error) = error.downcast_ref::<clap::Error>() {
+        return report_usage(error);
+    }
+    eprintln!("tracer: {}", format!("{error:#}").replace('\n', "; "));
+    match error.downcast_ref::<Failure>() {
+        Some(failure @ (Failure::Usage(_) | Failure::Command { .. } | Failure::Lost(_))) => failure.code(),
+        _ if has_command => FAILED_WITH_COMMAND,
+        Some(failure) => failure.code(),
+        None => FAILED,
+    }
+}
+
+/// Help and version go to stdout as they are; of an error, clap's first line is the one that says.
+fn report_usage(error: &clap::Error) -> u8 {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // A closed pipe is no failure.
+        let _ = error.print();
+        return 0;
+    }
+    let text = error.to_string();
+    let mut lines = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:"))
+        .filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    let rest: Vec<&str> = lines.filter(|line| !line.starts_with("For more")).collect();
+    let first = first.strip_prefix("error: ").unwrap_or(first);
+    let line = if rest.is_empty() { first.to_owned() } else { format!("{first} {}", rest.join("; ")) };
+    eprintln!("tracer: {line}");
+    2
+}
+
+fn run(mut args: Vec<OsString>) -> anyhow::Result<u8> {
+    let called = args.first().map(|program| base_name(Path::new(program))).unwrap_or_default();
+    if let Some(tool) = tools::find(&called) {
+        return run_tool(tool, args);
+    }
+    let Some(name) =
+        args.get(1).and_then(|name| name.to_str()).filter(|name| !name.starts_with('-')).map(str::to_owned)
+    else {
+        command().try_get_matches_from(args)?;
+        return Err(Failure::Usage(format!("which tool? 'tracer list' shows them, {SEE}")).into());
+    };
+    if let Some(tool) = tools::find(&name) {
+        args.remove(0);
+        return run_tool(tool, args);
+    }
+    match command().try_get_matches_from(args)?.subcommand() {
+        Some(("list", matches)) => list::run(matches.get_flag("json")),
+        Some(("doctor", matches)) => doctor::run(matches.get_flag("json")),
+        _ => Err(Failure::Usage(unknown_tool(&name)).into()),
+    }
+}
+
+fn base_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// tracer's own commands, and one for each tool.
+fn command() -> Command {
+    let json = || clap::arg!(--json "As JSON");
+    let mut command = Command::new("tracer")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("eBPF tracing tools in one static binary")
+        .subcommand_value_name("TOOL")
+        .subcommand_help_heading("Commands and tools")
+        .allow_external_subcommands(true)
+        .subcommand(Command::new("list").about("Show the tools by domain").arg(json()))
+        .subcommand(
+            Command::new("doctor")
+                .about("Show what this kernel allows, and which tools run here")
+                .arg(json()),
+        );
+    for tool in tools::TOOLS {
+        command = command.subcommand(tool_command(tool));
+    }
+    command
+}
+
+fn tool_command(tool: &Entry) -> Command {
+    let command = Command::new(tool.about.name)
+        .about(tool.about.summary)
+        .visible_aliases(tool.about.aliases.iter().copied());
+    (tool.augment)(Common::augment_args(command))
+}
+
+/// An unknown tool's message, with the nearest name if one is near.
+fn unknown_tool(name: &str) -> String {
+    let names =
+        tools::TOOLS.iter().flat_map(|tool| std::iter::once(&tool.about.name).chain(tool.about.aliases));
+    let nearest = names.map(|known| (distance(name, known), *known)).min();
+    match nearest {
+        Some((distance, known)) if distance <= name.len().div_ceil(3) => {
+            format!("there is no tool {name:?}; did you mean {known}?")
+        }
+        _ => format!("there is no tool {name:?}: 'tracer list' shows them"),
+    }
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in b.iter().enumerate() {
+            let cost = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = cost.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+fn run_tool(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<u8> {
+    let matches = tool_command(tool).try_get_matches_from(args)?;
+    let common = Common::from_arg_matches(&matches)?;
+    let mut plan = Plan::new(&common);
+    let shape = (tool.prepare)(&matches, &mut plan)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let Some(session) = Session::start(common, object_of(tool)?, &plan)? else { return Ok(0) };
+        match shape {
+            Shape::Snoop(snoop) => snoop::run(session, snoop).await,
+            Shape::Dist(dist) => dist::run(session, dist).await,
+            Shape::Top(top) => top::run(session, top).await,
+        }
+    })
+}
+
+/// A tool's plan with the flags it has by default.
+///
+/// # Errors
+/// Those of the tool itself.
+pub fn default_plan(tool: &Entry) -> anyhow::Result<Plan> {
+    let matches: ArgMatches = tool_command(tool).try_get_matches_from([tool.about.name])?;
+    let mut plan = Plan::new(&Common::from_arg_matches(&matches)?);
+    (tool.prepare)(&matches, &mut plan)?;
+    Ok(plan)
+}
+
+/// A tool's parsed object file.
+///
+/// # Errors
+/// If the build left it out.
+pub fn object_of(tool: &Entry) -> anyhow::Result<Object> {
+    let name = tool.about.name;
+    let data = objects::of(name)
+        .ok_or_else(|| anyhow::anyhow!("this binary was built without the object of {name}"))?;
+    Ok(Object::parse(data)?)
+}

@@ -1,0 +1,218 @@
+//! The flags that mean the same in every tool.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, builder::TypedValueParser};
+
+use crate::output::{Format, TimeColumn};
+
+/// Flags that every tool takes.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Processes to trace
+    #[arg(short, long, value_name = "LIST", value_delimiter = ',', help_heading = "Filters")]
+    pub pid: Vec<u32>,
+    /// Threads to trace
+    #[arg(short, long, value_name = "LIST", value_delimiter = ',', help_heading = "Filters")]
+    pub tid: Vec<u32>,
+    /// Users to trace, by name or number
+    #[arg(short, long, value_name = "LIST", value_delimiter = ',', help_heading = "Filters")]
+    pub uid: Vec<String>,
+    /// Command names to trace; * and ? match any characters and any one
+    #[arg(short = 'n', long, value_name = "NAME", value_delimiter = ',', help_heading = "Filters")]
+    pub comm: Vec<String>,
+    /// With --pid: descendants too
+    #[arg(short, long, requires = "pid", help_heading = "Filters")]
+    pub follow: bool,
+    /// A cgroup v2 and all below it
+    #[arg(long, value_name = "PATH", help_heading = "Filters")]
+    pub cgroup: Option<PathBuf>,
+
+    /// Stop after this time (10s, 500ms, 2m, or seconds)
+    #[arg(short, long, value_name = "TIME", value_parser = duration, help_heading = "Run")]
+    pub duration: Option<Duration>,
+    /// Ring buffer size (64k, 8m)
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "8m", help_heading = "Run")]
+    pub buffer: u64,
+    /// Exit with 5 if any event was lost
+    #[arg(long, help_heading = "Run")]
+    pub strict: bool,
+    /// Write "ready" to this descriptor when everything is attached, and close it
+    #[arg(long, value_name = "N", help_heading = "Run")]
+    pub ready_fd: Option<i32>,
+    /// Create this file when everything is attached
+    #[arg(long, value_name = "PATH", help_heading = "Run")]
+    pub ready_file: Option<PathBuf>,
+    /// Load and attach nothing, but say what would be
+    #[arg(long, help_heading = "Run")]
+    pub dry_run: bool,
+    /// Kernel type information, for kernels that have none of their own
+    #[arg(long, value_name = "FILE", help_heading = "Run")]
+    pub btf: Option<PathBuf>,
+    /// Run the command as the user who called sudo
+    #[arg(long, requires = "command", help_heading = "Run")]
+    pub as_user: bool,
+    /// Say less on stderr
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Run")]
+    pub quiet: bool,
+    /// Say more on stderr
+    #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Run")]
+    pub verbose: u8,
+
+    /// Form of the output
+    #[arg(short = 'F', long, value_name = "FORMAT", value_parser = names(Format::ALL, Format::name), default_value = "table", help_heading = "Output")]
+    pub format: Format,
+    /// Same as --format json
+    #[arg(long, conflicts_with = "format", help_heading = "Output")]
+    pub json: bool,
+    /// Write to a file instead of stdout (-: stdout)
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+    /// Add a time column
+    #[arg(short = 'T', long, value_name = "FORM", value_parser = names(TimeColumn::ALL, TimeColumn::name),
+        num_args = 0..=1, require_equals = true, default_value = "off", default_missing_value = "wall", help_heading = "Output")]
+    pub time: TimeColumn,
+    /// Leave the header line out
+    #[arg(long, help_heading = "Output")]
+    pub no_header: bool,
+
+    /// Run this command, trace it and its descendants, and end with it
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<std::ffi::OsString>,
+}
+
+impl Common {
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
+}
+
+/// `-x`, in tools whose calls can fail.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Failed {
+    /// Failed calls only
+    #[arg(short = 'x', long, help_heading = "Filters")]
+    pub failed: bool,
+}
+
+/// `-c`, in tools that print a row an event.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Count {
+    /// Stop after this many rows
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
+    pub count: Option<u64>,
+}
+
+/// `[INTERVAL [COUNT]]`, in tools that print summaries.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Interval {
+    /// Print and start anew this often (10s, 500ms, or seconds)
+    #[arg(value_name = "INTERVAL", value_parser = duration)]
+    pub interval: Option<Duration>,
+    /// Stop after this many intervals
+    #[arg(value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub intervals: Option<u64>,
+    /// Stop after this many intervals, or rows
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run", conflicts_with = "intervals")]
+    pub count: Option<u64>,
+}
+
+impl Interval {
+    #[must_use]
+    pub fn limit(&self) -> Option<u64> {
+        self.intervals.or(self.count)
+    }
+}
+
+/// `--rows`, in tools that print a sorted table.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct MaxRows {
+    /// Print at most this many rows an interval (0: all; default 20 in a table)
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    pub rows: Option<usize>,
+}
+
+fn names<T>(all: &'static [T], name: fn(T) -> &'static str) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Send + Sync + std::str::FromStr + 'static,
+    <T as std::str::FromStr>::Err: std::error::Error + Send + Sync + 'static,
+{
+    clap::builder::PossibleValuesParser::new(all.iter().map(|&value| name(value)))
+        .try_map(|text| text.parse::<T>())
+}
+
+/// Parses a time: `10s`, `500ms`, `1.5`, `2m`, `1h`.
+///
+/// # Errors
+/// If it is none, or zero.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = split_unit(text);
+    let scale = match unit {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("a time is a number with us, ms, s, m or h".to_owned()),
+    };
+    let seconds =
+        number.parse::<f64>().map_err(|_| "a time is a number with us, ms, s, m or h".to_owned())? * scale;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("a time must be above zero, and not for ever".to_owned()),
+    }
+}
+
+/// Parses a size in bytes: `65536`, `64k`, `8m`, `1g`.
+///
+/// # Errors
+/// If it is none, or zero.
+pub fn size(text: &str) -> Result<u64, String> {
+    let (number, unit) = split_unit(text);
+    let shift = match unit.to_ascii_lowercase().trim_end_matches('b') {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        _ => return Err("a size is a number with k, m or g".to_owned()),
+    };
+    match number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift)) {
+        Some(bytes @ 1..=0x8000_0000) => Ok(bytes),
+        _ => Err("a size is a number with k, m or g, at most 2g".to_owned()),
+    }
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    text.split_at(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        for (text, milliseconds) in
+            [("10s", 10_000), ("500ms", 500), ("2", 2000), ("1.5", 1500), ("2m", 120_000), ("1h", 3_600_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["", "s", "0", "-1", "10x", "1..2", "1e99", "nan", "99999999999999999999999h"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in
+            [("4096", 4096), ("64k", 65536), ("8M", 8 << 20), ("1g", 1 << 30), ("16kb", 16384)]
+        {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "0", "k", "4x", "-1", "9999999999999999999999", "3g"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+}

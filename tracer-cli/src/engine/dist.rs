@@ -1,0 +1,104 @@
+//! The dist shape: histograms, one a key.
+
+use std::collections::BTreeMap;
+
+use tracer_common::dist::Key;
+use zerocopy::FromBytes;
+
+use super::{
+    interval::{self, Delta, Deltas, Rhythm},
+    plan::Plan,
+    session::{Session, written},
+};
+use crate::{
+    bpf::map::Map,
+    output::{Histogram, Value},
+};
+
+/// Keys times slots that a keyed run has room for: 1.5 MB of kernel memory.
+const KEYED_SLOTS: u32 = 16384;
+
+/// What a key's histogram is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Label {
+    Text(Vec<u8>),
+    Number(u64),
+}
+
+/// A tool that prints histograms.
+pub trait Dist {
+    /// The unit of the values, as the kernel side counts them.
+    fn unit(&self) -> &'static str;
+
+    fn rhythm(&self) -> Rhythm;
+
+    /// The fields that name a key's histogram; none where there is one histogram.
+    fn labels(&mut self, key: &Key) -> Vec<(&'static str, Label)>;
+}
+
+/// The settings of the kernel side's histograms: by key or one of all, and nanoseconds a unit.
+pub fn plan(plan: &mut Plan, keyed: bool, ns_per_unit: u64) {
+    plan.set("HIST_KEYED", u32::from(keyed));
+    plan.set("HIST_UNIT_NS", ns_per_unit);
+    plan.entries("HISTS", if keyed { KEYED_SLOTS } else { 1 });
+}
+
+/// Runs until the session's end or the last interval.
+///
+/// # Errors
+/// If output can't be written or the command can't be run.
+pub async fn run(session: Session, mut tool: Box<dyn Dist>) -> anyhow::Result<u8> {
+    let (keyed, total) = (session.map("HISTS")?, session.map("HIST")?);
+    let mut printer = session.printer(Vec::new())?;
+    let (mut keyed_deltas, mut total_deltas) = (Deltas::default(), Deltas::default());
+    let rhythm = tool.rhythm();
+    interval::run(session, rhythm, move |ns| {
+        let mut histograms = read_keyed(&mut keyed_deltas, &keyed, tool.unit())?;
+        let all = read_total(&mut total_deltas, &total, tool.unit())?;
+        if histograms.is_empty() || all.count() > 0 {
+            histograms.push((Key::default(), all));
+        }
+        histograms.sort_by_key(|(_, histogram)| std::cmp::Reverse(histogram.count()));
+        for (key, histogram) in &histograms {
+            let labels = tool.labels(key);
+            if histogram.count() == 0 && !labels.is_empty() {
+                continue;
+            }
+            let labels: Vec<(&str, Value<'_>)> = labels
+                .iter()
+                .map(|(name, label)| match label {
+                    Label::Text(text) => (*name, Value::Text(text)),
+                    Label::Number(number) => (*name, Value::Uint(*number)),
+                })
+                .collect();
+            printer.histogram(ns, &labels, histogram);
+        }
+        written(printer.flush())
+    })
+    .await
+}
+
+fn read_keyed(deltas: &mut Deltas, map: &Map, unit: &'static str) -> std::io::Result<Vec<(Key, Histogram)>> {
+    let mut histograms: BTreeMap<(u64, [u8; 16]), Histogram> = BTreeMap::new();
+    for Delta { key, counters } in deltas.read(map)? {
+        let Ok(key) = Key::read_from_bytes(&key) else { continue };
+        histograms
+            .entry((key.id, key.name))
+            .or_insert_with(|| Histogram::new(unit))
+            .add(key.slot, counters[0]);
+    }
+    Ok(histograms
+        .into_iter()
+        .map(|((id, name), histogram)| (Key { id, name, ..Key::default() }, histogram))
+        .collect())
+}
+
+fn read_total(deltas: &mut Deltas, map: &Map, unit: &'static str) -> std::io::Result<Histogram> {
+    let mut histogram = Histogram::new(unit);
+    for Delta { key, counters } in deltas.read(map)? {
+        if let Some(slot) = key.first_chunk::<4>() {
+            histogram.add(u32::from_ne_bytes(*slot), counters[0]);
+        }
+    }
+    Ok(histogram)
+}

@@ -1,0 +1,248 @@
+//! From the filter flags to what the kernel's filter asks.
+
+use std::{collections::HashSet, fs, io, path::Path};
+
+use tracer_common::filter::{self as on, COMM_STATES, CommPatterns, MAX_FOLLOWED, MAX_IDS};
+
+use super::common::Common;
+use crate::{
+    bpf::{
+        map::Map,
+        object::{Linked, Object, ObjectError},
+    },
+    error::Failure,
+    system::{cgroup::Cgroup, users},
+};
+
+/// What a run filters by.
+#[derive(Default)]
+pub struct Filter {
+    on: u32,
+    pids: Vec<u32>,
+    tids: Vec<u32>,
+    uids: Vec<u32>,
+    comm: Option<Box<CommPatterns>>,
+    cgroup: Option<Cgroup>,
+}
+
+impl Filter {
+    /// Reads the flags.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] for what can't be understood, [`Failure::Absent`] for what isn't there.
+    pub fn new(common: &Common) -> anyhow::Result<Self> {
+        let mut filter = Self { pids: common.pid.clone(), tids: common.tid.clone(), ..Self::default() };
+        for (flag, ids, kind) in [(on::PID, &filter.pids, "process"), (on::TID, &filter.tids, "thread")] {
+            if ids.len() > MAX_IDS as usize {
+                return Err(Failure::Usage(format!("at most {MAX_IDS} {kind} ids")).into());
+            }
+            if let Some(id) = ids.iter().find(|id| !Path::new(&format!("/proc/{id}")).exists()) {
+                anyhow::bail!("there is no {kind} {id}");
+            }
+            if !ids.is_empty() {
+                filter.on |= flag;
+            }
+        }
+        if common.follow || !common.command.is_empty() {
+            filter.on |= on::PID | on::FOLLOW;
+        }
+        for user in &common.uid {
+            filter
+                .uids
+                .push(users::uid(user).ok_or_else(|| Failure::Usage(format!("there is no user {user}")))?);
+            filter.on |= on::UID;
+        }
+        if !common.comm.is_empty() {
+            filter.comm = Some(comm_patterns(&common.comm)?);
+            filter.on |= on::COMM;
+        }
+        if let Some(path) = &common.cgroup {
+            filter.cgroup = Some(Cgroup::find(path)?);
+            filter.on |= on::CGROUP;
+        }
+        Ok(filter)
+    }
+
+    /// Whether processes are followed, which needs hooks of its own.
+    #[must_use]
+    pub const fn follows(&self) -> bool {
+        self.on & on::FOLLOW != 0
+    }
+
+    /// Whether anything is filtered at all.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        self.on != 0
+    }
+
+    /// Sets the constants and sizes of an object's filter.
+    ///
+    /// # Errors
+    /// If the object does not have them.
+    pub fn apply(&self, object: &mut Object) -> Result<(), ObjectError> {
+        object.set("FILTER_ON", &self.on.to_ne_bytes())?;
+        object.set("FILTER_SELF", &std::process::id().to_ne_bytes())?;
+        if let Some(cgroup) = &self.cgroup {
+            object.set("FILTER_CGROUP_ID", &cgroup.id.to_ne_bytes())?;
+            object.set("FILTER_CGROUP_LEVEL", &cgroup.level.to_ne_bytes())?;
+        }
+        if let Some(patterns) = &self.comm {
+            object.set("FILTER_COMM", &comm_bytes(patterns))?;
+        }
+        let pids = if self.follows() { MAX_FOLLOWED } else { capacity(&self.pids) };
+        object.set_entries("FILTER_PIDS", pids);
+        object.set_entries("FILTER_TIDS", capacity(&self.tids));
+        object.set_entries("FILTER_UIDS", capacity(&self.uids));
+        Ok(())
+    }
+
+    /// Fills the id sets of a linked object.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn fill(&self, object: &Linked) -> io::Result<()> {
+        for (map, ids) in
+            [("FILTER_PIDS", &self.pids), ("FILTER_TIDS", &self.tids), ("FILTER_UIDS", &self.uids)]
+        {
+            if let Some(map) = object.map(map) {
+                insert_all(&map, ids)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the descendants that the given processes have already. Forks from now on are followed
+    /// in the kernel, so this looks until it finds nothing new.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn add_descendants(&self, object: &Linked) -> io::Result<()> {
+        let Some(map) = object.map("FILTER_PIDS").filter(|_| self.follows() && !self.pids.is_empty()) else {
+            return Ok(());
+        };
+        let mut known: HashSet<u32> = self.pids.iter().copied().collect();
+        loop {
+            let new = children_of(&known)?;
+            if new.is_empty() {
+                return Ok(());
+            }
+            insert_all(&map, &new)?;
+            known.extend(new);
+        }
+    }
+}
+
+fn capacity(ids: &[u32]) -> u32 {
+    u32::try_from(ids.len()).unwrap_or(MAX_IDS).max(1)
+}
+
+fn insert_all(map: &Map, ids: &[u32]) -> io::Result<()> {
+    ids.iter().try_for_each(|id| map.insert(&id.to_ne_bytes(), &[0]))
+}
+
+/// Processes whose parent is among `parents` and that are not there themselves.
+fn children_of(parents: &HashSet<u32>) -> io::Result<Vec<u32>> {
+    let mut children = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Ok(name) = entry?.file_name().into_string() else { continue };
+        let Ok(pid) = name.parse::<u32>() else { continue };
+        if !parents.contains(&pid) && parent_of(pid).is_some_and(|parent| parents.contains(&parent)) {
+            children.push(pid);
+        }
+    }
+    Ok(children)
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command name, in parentheses, may itself hold blanks and parentheses.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Builds the automaton for command name patterns. A state stands before each literal; a `*`
+/// before it lets the state stay.
+fn comm_patterns(patterns: &[String]) -> Result<Box<CommPatterns>, Failure> {
+    let mut automaton = Box::new(CommPatterns { accept: [0; 256], star: 0, start: 0, end: 0 });
+    let mut state = 0;
+    for pattern in patterns {
+        let literals = pattern.bytes().filter(|&byte| byte != b'*').count();
+        if state + literals + 1 > COMM_STATES {
+            return Err(Failure::Usage(format!(
+                "--comm: the patterns are longer than {COMM_STATES} characters together"
+            )));
+        }
+        automaton.start |= 1 << state;
+        for byte in pattern.bytes() {
+            let bit = 1u64 << state;
+            match byte {
+                b'*' => {
+                    automaton.star |= bit;
+                    continue;
+                }
+                b'?' => automaton.accept.iter_mut().for_each(|accept| *accept |= bit),
+                literal => automaton.accept[usize::from(literal)] |= bit,
+            }
+            state += 1;
+        }
+        automaton.end |= 1 << state;
+        state += 1;
+    }
+    Ok(automaton)
+}
+
+fn comm_bytes(patterns: &CommPatterns) -> Vec<u8> {
+    let CommPatterns { accept, star, start, end } = patterns;
+    accept.iter().chain([star, start, end]).flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(patterns: &[&str], comm: &str) -> bool {
+        let patterns: Vec<String> = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
+        let automaton = comm_patterns(&patterns).unwrap();
+        let states = comm.bytes().fold(automaton.start, |states, byte| {
+            CommPatterns::step(states, automaton.accept[usize::from(byte)], automaton.star)
+        });
+        states & automaton.end != 0
+    }
+
+    #[test]
+    fn command_name_patterns() {
+        for (pattern, comm, expected) in [
+            ("cat", "cat", true),
+            ("cat", "cats", false),
+            ("cat", "ca", false),
+            ("c?t", "cut", true),
+            ("c?t", "ct", false),
+            ("*", "", true),
+            ("*", "anything", true),
+            ("kworker/*", "kworker/0:1", true),
+            ("kworker/*", "kworker", false),
+            ("*sh", "bash", true),
+            ("*sh", "shell", false),
+            ("*a*b*", "xxaxxbxx", true),
+            ("*a*b*", "xxbxxaxx", false),
+            ("**", "x", true),
+            ("", "", true),
+            ("", "x", false),
+        ] {
+            assert_eq!(matches(&[pattern], comm), expected, "{pattern:?} on {comm:?}");
+        }
+        assert!(matches(&["cat", "dog*"], "doggy"));
+        assert!(matches(&["cat", "dog*"], "cat"));
+        assert!(!matches(&["cat", "dog*"], "catdog"));
+    }
+
+    #[test]
+    fn too_many_patterns_are_a_usage_error() {
+        let patterns: Vec<String> = (0..5).map(|_| "0123456789abcde".to_owned()).collect();
+        assert!(matches!(comm_patterns(&patterns), Err(Failure::Usage(_))));
+    }
+
+    #[test]
+    fn the_parent_of_this_process_is_known() {
+        assert_eq!(parent_of(std::process::id()), Some(std::os::unix::process::parent_id()));
+    }
+}

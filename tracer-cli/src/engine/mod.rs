@@ -1,0 +1,16 @@
+//! The engines that tools only parameterise: one session, and a loop for each shape.
+
+pub mod child;
+pub mod common;
+pub mod dist;
+pub mod filter;
+pub mod interval;
+pub mod plan;
+pub mod ready;
+pub mod rows;
+pub mod session;
+pub mod snoop;
+pub mod top;
+
+pub use plan::Plan;
+pub use rows::Rows;

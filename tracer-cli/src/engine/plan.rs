@@ -1,0 +1,69 @@
+//! What a tool wants of the kernel: hooks, constants, map sizes.
+
+use zerocopy::{Immutable, IntoBytes};
+
+use super::common::Common;
+use crate::bpf::hook::{Hook, Point};
+
+/// A tool's wishes, filled in by its `prepare`.
+#[derive(Default)]
+pub struct Plan {
+    /// Hooks without which the tool does not run.
+    pub required: Vec<Point>,
+    /// Hooks that add what some kernels can't show.
+    pub optional: Vec<Point>,
+    pub globals: Vec<(&'static str, Vec<u8>)>,
+    pub entries: Vec<(&'static str, u32)>,
+    /// The run filters by who did something.
+    pub filters: bool,
+}
+
+/// Follows processes: forks in, ends out.
+const FOLLOW: [Point; 2] = [
+    &[&[Hook::TpBtf("sched_process_fork")], &[Hook::RawTp("sched_process_fork")]],
+    &[&[Hook::TpBtf("sched_process_free")], &[Hook::RawTp("sched_process_free")]],
+];
+
+impl Plan {
+    /// An empty plan for a run with these flags.
+    #[must_use]
+    pub fn new(common: &Common) -> Self {
+        let follows = common.follow || !common.command.is_empty();
+        let filters = follows
+            || !common.pid.is_empty()
+            || !common.tid.is_empty()
+            || !common.uid.is_empty()
+            || !common.comm.is_empty()
+            || common.cgroup.is_some();
+        let mut plan = Self { filters, ..Self::default() };
+        if follows {
+            FOLLOW.iter().for_each(|point| plan.hook(point));
+        }
+        plan
+    }
+
+    /// Needs one of these hooks.
+    pub fn hook(&mut self, point: Point) {
+        self.required.push(point);
+    }
+
+    /// Takes one of these hooks if this kernel has it.
+    pub fn hook_if_there(&mut self, point: Point) {
+        self.optional.push(point);
+    }
+
+    /// Sets a constant of the kernel programs.
+    pub fn set<T: IntoBytes + Immutable>(&mut self, name: &'static str, value: T) {
+        self.globals.push((name, value.as_bytes().to_vec()));
+    }
+
+    /// Sets a map's capacity.
+    pub fn entries(&mut self, map: &'static str, entries: u32) {
+        self.entries.push((map, entries));
+    }
+
+    /// All hooks that may be used.
+    pub fn hooks(&self) -> impl Iterator<Item = Hook> {
+        self.required.iter().chain(&self.optional).flat_map(|point| point.iter().copied().flatten().copied())
+    }
+}

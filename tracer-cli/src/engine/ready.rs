@@ -1,0 +1,45 @@
+//! Telling a script that everything is attached.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    os::fd::FromRawFd,
+};
+
+use anyhow::Context;
+
+use super::common::Common;
+use crate::error::Failure;
+
+const MESSAGE: &[u8] = b"ready\n";
+
+/// Checks the descriptor before anything is loaded.
+///
+/// # Errors
+/// If `--ready-fd` names a descriptor that is not open.
+pub fn check(common: &Common) -> Result<(), Failure> {
+    if let Some(fd) = common.ready_fd {
+        // SAFETY: asks about a number, whatever it is.
+        if fd < 0 || unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+            return Err(Failure::Usage(format!("--ready-fd: descriptor {fd} is not open")));
+        }
+    }
+    Ok(())
+}
+
+/// Says that everything is attached, where the flags want it said.
+///
+/// # Errors
+/// If the file can't be written.
+pub fn announce(common: &Common) -> anyhow::Result<()> {
+    if let Some(path) = &common.ready_file {
+        fs::write(path, MESSAGE).with_context(|| format!("--ready-file {}", path.display()))?;
+    }
+    if let Some(fd) = common.ready_fd {
+        // SAFETY: the user gave us this descriptor to write to and close; it was checked to be
+        // open before we opened any of our own.
+        let mut file = unsafe { File::from_raw_fd(fd) };
+        file.write_all(MESSAGE).context("--ready-fd")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,412 @@
+//! One run: load, attach, ready, drain, stop.
+
+use std::{
+    fs, io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::{
+    child::{Child, Running},
+    common::Common,
+    filter::Filter,
+    plan::Plan,
+    ready,
+};
+use crate::{
+    bpf::{
+        caps,
+        hook::{Hook, HookError, Kernel, Link, Loaded, Point},
+        map::Map,
+        object::{Linked, Object},
+        ring::ring_size,
+    },
+    btf::{Btf, Class},
+    error::Failure,
+    output::{Clock, Options, Printer, Sink, WriteError},
+};
+
+const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+/// The reader is woken at once when the ring buffer holds this much, or a quarter of a small one.
+const WAKE_BYTES: u64 = 256 << 10;
+
+/// Set by SIGINT and SIGTERM, for writes that hang.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Everything attached, and what the loops need.
+pub struct Session {
+    pub common: Common,
+    pub object: Linked,
+    links: Vec<Link>,
+    child: Option<Running>,
+    interrupt: Signal,
+    terminate: Signal,
+    duration: Option<std::pin::Pin<Box<Sleep>>>,
+    clock: Clock,
+    lost_said: u64,
+    lost_checked: Instant,
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Its time, its rows, or the user's wish.
+    Done,
+    /// The command ended, with this exit code.
+    Command(u8),
+}
+
+/// Reads the kernel's BTF, looking for the names that an object and its hooks need.
+///
+/// # Errors
+/// If a file given by the user can't be read or is none.
+pub fn read_kernel(file: Option<&Path>, wanted: &[(Class, String)]) -> anyhow::Result<Kernel> {
+    let path = file.unwrap_or(Path::new(VMLINUX));
+    let data = match fs::read(path) {
+        Ok(data) => data,
+        Err(_) if file.is_none() => return Ok(Kernel::new(None, false)),
+        Err(error) => bail!("--btf {}: {error}", path.display()),
+    };
+    let wanted = wanted.iter().map(|(class, name)| (*class, name.as_str()));
+    let btf = Btf::parse(data, wanted).with_context(|| format!("BTF {}", path.display()))?;
+    Ok(Kernel::new(Some(btf), file.is_some() && !Path::new(VMLINUX).exists()))
+}
+
+/// The names that an object's fields and a plan's hooks are looked up by.
+#[must_use]
+pub fn wanted_names(object: &Object, plan: &Plan) -> Vec<(Class, String)> {
+    let fields = object.symbols().iter().flat_map(|symbol| symbol.query.names());
+    fields.chain(plan.hooks().filter_map(|hook| hook.btf_name())).collect()
+}
+
+impl Session {
+    /// Loads and attaches a plan's programs.
+    ///
+    /// # Errors
+    /// [`Failure`]s where scripts care; nothing is left attached.
+    pub fn start(common: Common, mut object: Object, plan: &Plan) -> anyhow::Result<Option<Self>> {
+        caps::check()?;
+        ready::check(&common)?;
+        let filter = Filter::new(&common)?;
+        caps::raise_memlock();
+        let kernel = read_kernel(common.btf.as_deref(), &wanted_names(&object, plan))?;
+        if common.dry_run {
+            return dry_run(&kernel, plan, &object).map(|()| None);
+        }
+        object.resolve(&kernel)?;
+        filter.apply(&mut object)?;
+        apply_plan(&mut object, plan, &common)?;
+        let object = object.create_maps()?;
+        filter.fill(&object)?;
+
+        let clock = Clock::now();
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        watch_for_stop()?;
+        let child = match common.command.as_slice() {
+            [] => None,
+            command => Some(Child::hold(command, common.as_user)?),
+        };
+        if let (Some(child), Some(pids)) = (&child, object.map("FILTER_PIDS")) {
+            pids.insert(&child.pid().to_ne_bytes(), &[0])?;
+        }
+        let links = attach(&kernel, &object, plan, common.verbose)?;
+        filter.add_descendants(&object)?;
+        run_iterators(&links)?;
+        ready::announce(&common)?;
+        let child = child.map(Child::go).transpose().context("the command died before it started")?;
+        let duration = common.duration.map(|duration| Box::pin(sleep_until(Instant::now() + duration)));
+        Ok(Some(Self {
+            common,
+            object,
+            links,
+            child,
+            interrupt,
+            terminate,
+            duration,
+            clock,
+            lost_said: 0,
+            lost_checked: Instant::now(),
+        }))
+    }
+
+    /// The run's printer.
+    ///
+    /// # Errors
+    /// If the output file can't be written.
+    pub fn printer(&self, columns: Vec<crate::output::Column>) -> anyhow::Result<Printer> {
+        let sink = match self.common.output.as_deref() {
+            Some(path) if path != Path::new("-") => {
+                Sink::open(path, &STOP).with_context(|| format!("--output {}", path.display()))?
+            }
+            // With a command, stdout is the command's own.
+            None if self.child.is_some() => Sink::stderr(&STOP)?,
+            _ => Sink::stdout(&STOP)?,
+        };
+        let options =
+            Options { format: self.common.format(), time: self.common.time, header: !self.common.no_header };
+        Ok(Printer::new(sink, columns, options, self.clock))
+    }
+
+    /// A map that the tool's programs use.
+    ///
+    /// # Errors
+    /// If they don't.
+    pub fn map(&self, name: &str) -> anyhow::Result<Arc<Map>> {
+        self.object.map(name).with_context(|| format!("the built-in object has no map {name}"))
+    }
+
+    /// Waits until the run is to end.
+    ///
+    /// # Errors
+    /// If the command could not be run.
+    pub async fn stopped(&mut self) -> anyhow::Result<Stop> {
+        loop {
+            let signal = tokio::select! {
+                Some(()) = self.interrupt.recv() => libc::SIGINT,
+                Some(()) = self.terminate.recv() => libc::SIGTERM,
+                () = wait_for(self.duration.as_mut()) => return Ok(Stop::Done),
+                code = command_end(self.child.as_mut()) => return Ok(Stop::Command(code?)),
+            };
+            // A command gets the signal and decides; tracer ends when it does. A terminal's
+            // Ctrl-C has reached it already.
+            match self.child.as_ref() {
+                None => return Ok(Stop::Done),
+                Some(child) if signal == libc::SIGTERM || !is_foreground() => child.signal(signal),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Detaches all programs.
+    pub fn detach(&mut self) {
+        self.links.clear();
+    }
+
+    /// Events lost so far: no room in the ring buffer or in a map.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn lost(&self) -> io::Result<u64> {
+        let Some(drops) = self.object.map("DROPS") else { return Ok(0) };
+        Ok(drops.counters(&0u32.to_ne_bytes())?.map_or(0, |counters| counters.iter().sum()))
+    }
+
+    /// Says what was lost since it was last said.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn report_lost(&mut self) -> io::Result<u64> {
+        let lost = self.lost()?;
+        if lost > self.lost_said && !self.common.quiet {
+            eprintln!(
+                "tracer: lost {} events: a larger --buffer or a narrower filter may help",
+                lost - self.lost_said
+            );
+        }
+        self.lost_said = lost;
+        Ok(lost)
+    }
+
+    /// Once a second, says what was lost.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn check_lost(&mut self) -> io::Result<()> {
+        if self.lost_checked.elapsed() >= Duration::from_secs(1) {
+            self.lost_checked = Instant::now();
+            self.report_lost()?;
+        }
+        Ok(())
+    }
+
+    /// The run's end: what was lost, and the exit code.
+    ///
+    /// # Errors
+    /// [`Failure::Lost`] under `--strict`.
+    pub fn finish(mut self, stop: Stop) -> anyhow::Result<u8> {
+        self.detach();
+        let lost = self.report_lost()?;
+        match stop {
+            Stop::Command(code) if code != 0 => Ok(code),
+            _ if self.common.strict && lost > 0 => Err(Failure::Lost(lost).into()),
+            _ => Ok(0),
+        }
+    }
+}
+
+/// Turns what a write met into the run's end: a closed pipe is a quiet one.
+///
+/// # Errors
+/// If writing failed for another reason.
+pub fn written(result: Result<(), WriteError>) -> anyhow::Result<Option<Stop>> {
+    match result {
+        Ok(()) => Ok(None),
+        Err(WriteError::Closed | WriteError::Stopped) => Ok(Some(Stop::Done)),
+        Err(error) => Err(anyhow::Error::new(error).context("writing the output failed")),
+    }
+}
+
+async fn wait_for(sleep: Option<&mut std::pin::Pin<Box<Sleep>>>) {
+    match sleep {
+        Some(sleep) => sleep.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn command_end(child: Option<&mut Running>) -> Result<u8, Failure> {
+    match child {
+        Some(child) => child.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether this process is in its terminal's foreground, so that a Ctrl-C goes to its children too.
+fn is_foreground() -> bool {
+    // SAFETY: both ask about this process only.
+    unsafe { libc::tcgetpgrp(libc::STDIN_FILENO) == libc::getpgrp() }
+}
+
+fn watch_for_stop() -> io::Result<()> {
+    for number in [libc::SIGINT, libc::SIGTERM] {
+        // SAFETY: storing to an atomic is async-signal-safe.
+        unsafe { signal_hook_registry::register(number, || STOP.store(true, Ordering::Relaxed)) }?;
+    }
+    Ok(())
+}
+
+fn apply_plan(object: &mut Object, plan: &Plan, common: &Common) -> anyhow::Result<()> {
+    for (name, value) in &plan.globals {
+        object.set(name, value)?;
+    }
+    for (map, entries) in &plan.entries {
+        object.set_entries(map, *entries);
+    }
+    let size = ring_size(common.buffer).context("--buffer")?;
+    object.set_entries("EVENTS", size);
+    object.set("WAKE_BYTES", &WAKE_BYTES.min(u64::from(size) / 4).to_ne_bytes())?;
+    Ok(())
+}
+
+/// Loads one alternative of each point, then attaches all.
+fn attach(kernel: &Kernel, object: &Linked, plan: &Plan, verbose: u8) -> anyhow::Result<Vec<Link>> {
+    let mut chosen = Vec::new();
+    for point in &plan.required {
+        chosen.push((choose(kernel, object, point, verbose)?, *point));
+    }
+    for point in &plan.optional {
+        if let Ok(loaded) = choose(kernel, object, point, verbose) {
+            chosen.push((loaded, *point));
+        }
+    }
+    let mut links = Vec::new();
+    for ((index, loaded), point) in chosen {
+        match attach_all(kernel, loaded) {
+            Ok(attached) => links.extend(attached),
+            // A function may turn out to be missing only now: the alternatives after it are left.
+            Err(error) => {
+                let rest = &point[index + 1..];
+                let (_, loaded) = choose_from(kernel, object, rest, verbose, vec![error])?;
+                links.extend(attach_all(kernel, loaded).map_err(|error| unsupported(&[error]))?);
+            }
+        }
+    }
+    if verbose > 0 {
+        let names: Vec<String> = links.iter().map(|link| link.hook.to_string()).collect();
+        eprintln!("tracer: attached {}", names.join(", "));
+    }
+    Ok(links)
+}
+
+fn attach_all(kernel: &Kernel, loaded: Vec<Loaded>) -> Result<Vec<Link>, HookError> {
+    loaded.into_iter().map(|program| program.attach(kernel)).collect()
+}
+
+fn choose(
+    kernel: &Kernel,
+    object: &Linked,
+    point: Point,
+    verbose: u8,
+) -> anyhow::Result<(usize, Vec<Loaded>)> {
+    choose_from(kernel, object, point, verbose, Vec::new())
+}
+
+/// Loads the first alternative that this kernel takes, and says which it was.
+fn choose_from(
+    kernel: &Kernel,
+    object: &Linked,
+    alternatives: &[&[Hook]],
+    verbose: u8,
+    mut refused: Vec<HookError>,
+) -> anyhow::Result<(usize, Vec<Loaded>)> {
+    for (index, hooks) in alternatives.iter().enumerate() {
+        match hooks.iter().map(|&hook| kernel.load(hook, object)).collect() {
+            Ok(loaded) => return Ok((index, loaded)),
+            Err(error) => {
+                if verbose > 0
+                    && let Some(log) = error.verifier_log()
+                {
+                    eprintln!("{log}");
+                }
+                refused.push(error);
+            }
+        }
+    }
+    Err(unsupported(&refused))
+}
+
+fn unsupported(reasons: &[HookError]) -> anyhow::Error {
+    let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+    Failure::Unsupported(reasons.join("; ")).into()
+}
+
+/// Iterators take a snapshot: each runs once, when all else is attached.
+fn run_iterators(links: &[Link]) -> anyhow::Result<()> {
+    for link in links.iter().filter(|link| matches!(link.hook, Hook::Iter(_))) {
+        link.iterate().with_context(|| format!("{} failed", link.hook))?;
+    }
+    Ok(())
+}
+
+/// The first alternative of a point that this kernel seems to have.
+///
+/// # Errors
+/// With all reasons why there is none.
+pub fn available(kernel: &Kernel, point: Point) -> Result<&'static [Hook], Vec<HookError>> {
+    let mut reasons = Vec::new();
+    for hooks in point {
+        match hooks.iter().try_for_each(|hook| kernel.check(hook)) {
+            Ok(()) => return Ok(hooks),
+            Err(error) => reasons.push(error),
+        }
+    }
+    Err(reasons)
+}
+
+fn dry_run(kernel: &Kernel, plan: &Plan, object: &Object) -> anyhow::Result<()> {
+    for point in &plan.required {
+        let hooks = available(kernel, point).map_err(|reasons| unsupported(&reasons))?;
+        hooks.iter().for_each(|hook| eprintln!("would attach {hook}"));
+    }
+    for hooks in plan.optional.iter().filter_map(|point| available(kernel, point).ok()) {
+        hooks.iter().for_each(|hook| eprintln!("would attach {hook}"));
+    }
+    for symbol in object.symbols() {
+        if kernel.resolve(&symbol.query, symbol.size).is_none() {
+            eprintln!("absent in this kernel: {}", symbol.name);
+        }
+    }
+    Ok(())
+}
+
+/// How often loops look for what came without a wake-up: an event is on stdout within 50 ms.
+pub const LOOK: Duration = Duration::from_millis(25);

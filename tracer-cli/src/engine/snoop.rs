@@ -1,0 +1,88 @@
+//! The snoop shape: a row an event, from the ring buffer to stdout.
+
+use tokio::{
+    io::unix::AsyncFd,
+    task::yield_now,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{
+    rows::Rows,
+    session::{LOOK, Session, Stop, written},
+};
+use crate::{
+    bpf::ring::RingBuffer,
+    output::{Column, Printer},
+};
+
+/// Records taken a turn: more would starve signals and timers.
+const BATCH: usize = 4096;
+
+/// A tool that prints a row an event.
+pub trait Snoop {
+    fn columns(&self) -> Vec<Column>;
+
+    /// Prints the rows of one record, whose layout the tool shares with its kernel programs.
+    fn record(&mut self, record: &[u8], rows: &mut Rows<'_>);
+
+    /// Stop after this many rows.
+    fn limit(&self) -> Option<u64>;
+}
+
+/// Runs until the session's end or the tool's limit.
+///
+/// # Errors
+/// If output can't be written or the command can't be run.
+pub async fn run(mut session: Session, tool: Box<dyn Snoop>) -> anyhow::Result<u8> {
+    let mut printer = session.printer(tool.columns())?;
+    let map = session.map("EVENTS")?;
+    // SAFETY: the descriptor is owned by the AsyncFd, and stays the same and open as long as it.
+    let wake = unsafe { AsyncFd::register(map.fd().try_clone_to_owned()?) }?;
+    let mut ring = RingBuffer::new(&map)?;
+    printer.header();
+    let mut stop = written(printer.flush())?;
+    let mut stream = Stream { left: tool.limit(), tool, printer };
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.is_none() {
+        let more = !ring.is_empty();
+        tokio::select! {
+            biased;
+            ended = session.stopped() => {
+                stop = Some(ended?);
+                session.detach();
+                while stream.drain(&mut ring)?.is_none() && !ring.is_empty() {}
+                continue;
+            }
+            () = yield_now(), if more => {}
+            ready = wake.readable() => ready?.clear_ready(),
+            _ = look.tick() => session.check_lost()?,
+        }
+        stop = stream.drain(&mut ring)?;
+    }
+    session.finish(stop.unwrap_or(Stop::Done))
+}
+
+/// From records to rows.
+struct Stream {
+    tool: Box<dyn Snoop>,
+    printer: Printer,
+    left: Option<u64>,
+}
+
+impl Stream {
+    /// Prints a batch of records, and flushes.
+    fn drain(&mut self, ring: &mut RingBuffer) -> anyhow::Result<Option<Stop>> {
+        let Self { tool, printer, left } = self;
+        ring.drain(BATCH, |record| {
+            let mut rows = Rows::new(printer, left);
+            tool.record(record, &mut rows);
+            !rows.is_full()
+        });
+        let stop = written(printer.flush())?;
+        if *left == Some(0) || printer.is_closed() {
+            return Ok(Some(Stop::Done));
+        }
+        Ok(stop)
+    }
+}

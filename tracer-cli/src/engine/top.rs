@@ -1,0 +1,61 @@
+//! The top shape: counters by key, sorted.
+
+use super::{
+    common::MaxRows,
+    interval::{self, Delta, Deltas, Rhythm},
+    rows::Rows,
+    session::{Session, written},
+};
+use crate::output::{Column, Format};
+
+/// Rows of an interval in a table for people, unless they say otherwise.
+const DEFAULT_ROWS: usize = 20;
+
+/// A tool that prints sorted counters.
+pub trait Top {
+    fn columns(&self) -> Vec<Column>;
+
+    /// The map of counters.
+    fn map(&self) -> &'static str;
+
+    fn rhythm(&self) -> Rhythm;
+
+    /// `--rows`
+    fn max_rows(&self) -> MaxRows {
+        MaxRows { rows: None }
+    }
+
+    /// Prints an interval: by default, a row a key, the largest first counter first.
+    fn interval(&mut self, ns: u64, mut deltas: Vec<Delta>, max: usize, rows: &mut Rows<'_>) {
+        deltas.sort_by(|a, b| b.counters.cmp(&a.counters).then_with(|| a.key.cmp(&b.key)));
+        for delta in deltas.iter().take(max) {
+            self.row(ns, delta, rows);
+        }
+    }
+
+    /// Prints one key's row.
+    fn row(&mut self, ns: u64, delta: &Delta, rows: &mut Rows<'_>);
+}
+
+/// Runs until the session's end or the tool's last interval.
+///
+/// # Errors
+/// If output can't be written or the command can't be run.
+pub async fn run(session: Session, mut tool: Box<dyn Top>) -> anyhow::Result<u8> {
+    let map = session.map(tool.map())?;
+    let mut printer = session.printer(tool.columns())?;
+    let default = if session.common.format() == Format::Table { DEFAULT_ROWS } else { 0 };
+    let max = match tool.max_rows().rows.unwrap_or(default) {
+        0 => usize::MAX,
+        rows => rows,
+    };
+    let rhythm = tool.rhythm();
+    let mut deltas = Deltas::default();
+    interval::run(session, rhythm, move |ns| {
+        printer.interval(ns);
+        printer.header();
+        tool.interval(ns, deltas.read(&map)?, max, &mut Rows::new(&mut printer, &mut None));
+        written(printer.flush())
+    })
+    .await
+}

@@ -1,0 +1,177 @@
+//! The aligned table, for people and awk.
+//!
+//! Columns are separated by one blank at least, and only the last one holds blanks itself: awk's
+//! field numbers are the columns'. Nothing is cut; a value wider than its column moves the rest.
+
+use std::io::Write as _;
+
+use super::{
+    Key, errno,
+    escape::{self, Blanks},
+    histogram::{Bucket, Histogram},
+    number,
+    schema::{Align, Column, Value},
+    time::TimeWriter,
+};
+
+/// What stands for nothing.
+const NOTHING: u8 = b'-';
+
+pub(super) fn header(out: &mut Vec<u8>, columns: &[Column], time: Option<&TimeWriter>) {
+    if let Some(time) = time {
+        padded(out, time.width(), time.align(), |out| {
+            out.extend_from_slice(b"TIME");
+        });
+        out.push(b' ');
+    }
+    for column in columns.iter().filter(|column| column.shown) {
+        padded(out, width(column), column.align, |out| {
+            out.extend(column.name.bytes().map(|byte| byte.to_ascii_uppercase()));
+        });
+        out.push(b' ');
+    }
+    end_line(out);
+}
+
+pub(super) fn row(
+    out: &mut Vec<u8>,
+    columns: &[Column],
+    time: Option<&mut TimeWriter>,
+    time_ns: u64,
+    values: &[Value<'_>],
+) {
+    if let Some(time) = time {
+        let (width, align) = (time.width(), time.align());
+        padded(out, width, align, |out| time.write(out, time_ns));
+        out.push(b' ');
+    }
+    let last = columns.iter().rposition(|column| column.shown);
+    for (index, (column, value)) in columns.iter().zip(values).enumerate() {
+        if column.shown {
+            let blanks = if Some(index) == last { Blanks::Keep } else { Blanks::Escape };
+            padded(out, width(column), column.align, |out| {
+                cell(out, *value, blanks);
+            });
+            out.push(b' ');
+        }
+    }
+    end_line(out);
+}
+
+/// Ends the line instead of the padding that its last cell was given.
+fn end_line(out: &mut Vec<u8>) {
+    // No cell ends with a blank or is empty: this stops within the line.
+    while out.last() == Some(&b' ') {
+        out.pop();
+    }
+    out.push(b'\n');
+}
+
+/// A column is as wide as its heading at least.
+fn width(column: &Column) -> usize {
+    column.width.max(column.name.len())
+}
+
+/// Writes a cell, with blanks on the free side.
+fn padded(out: &mut Vec<u8>, width: usize, align: Align, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    write(out);
+    let missing = width.saturating_sub(chars(&out[start..]));
+    if missing == 0 {
+        return;
+    }
+    out.resize(out.len() + missing, b' ');
+    if align == Align::Right {
+        out[start..].rotate_right(missing);
+    }
+}
+
+/// The number of characters, which is the width of the text in most scripts.
+fn chars(text: &[u8]) -> usize {
+    let is_start = |byte: &&u8| **byte & 0b1100_0000 != 0b1000_0000;
+    text.iter().filter(is_start).count()
+}
+
+fn cell(out: &mut Vec<u8>, value: Value<'_>, blanks: Blanks) {
+    match value.normal() {
+        Value::Null | Value::Bool(false) => out.push(NOTHING),
+        Value::Bool(true) => out.extend_from_slice(b"yes"),
+        Value::Uint(number) => number::uint(out, number),
+        Value::Int(number) => number::int(out, number),
+        Value::Float(number, decimals) => number::float(out, number, decimals),
+        Value::Text(text) => escape::cell(out, text, blanks),
+        Value::Errno(errno) => errno::write(out, errno),
+        Value::Ip(address) => number::ip(out, address),
+    }
+}
+
+/// The line above the histograms of an interval.
+pub(super) fn time_line(out: &mut Vec<u8>, time: &mut TimeWriter, time_ns: u64) {
+    time.write(out, time_ns);
+    out.push(b'\n');
+}
+
+/// A histogram as BCC draws it, between its key and its percentiles.
+pub(super) fn histogram(out: &mut Vec<u8>, keys: &[Key<'_>], histogram: &Histogram) {
+    key_line(out, keys);
+    let buckets = from_zero(histogram);
+    if !buckets.is_empty() {
+        bars(out, histogram.unit(), &buckets);
+    }
+    summary_line(out, histogram);
+}
+
+/// `pid = 1, comm = init`
+fn key_line(out: &mut Vec<u8>, keys: &[Key<'_>]) {
+    for (index, (name, value)) in keys.iter().enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b", ");
+        }
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b" = ");
+        cell(out, *value, Blanks::Escape);
+    }
+    if !keys.is_empty() {
+        out.push(b'\n');
+    }
+}
+
+/// The buckets with the empty ones below, so that bars of several histograms start alike.
+fn from_zero(histogram: &Histogram) -> Vec<Bucket> {
+    let buckets: Vec<_> = histogram.buckets().collect();
+    let first = buckets.first().map_or(0, |bucket| bucket.from.max(1).ilog2());
+    let empty = (0..first).map(|power| Bucket::new(power, 0));
+    empty.chain(buckets).collect()
+}
+
+fn bars(out: &mut Vec<u8>, unit: &str, buckets: &[Bucket]) {
+    let is_narrow = buckets.iter().all(|bucket| bucket.to <= u64::from(u32::MAX));
+    let (digits, stars, indent) = if is_narrow { (10, 40, 5) } else { (20, 20, 15) };
+    let heading = 2 * digits + 4 - indent;
+    let most = buckets.iter().map(|bucket| bucket.count).max().unwrap_or(0);
+    // Writing to a Vec cannot fail, here and below.
+    let _ = writeln!(out, "{:indent$}{unit:heading$} : count     distribution", "");
+    for Bucket { from, to, count } in buckets {
+        let bar = "*".repeat(share(*count, most, stars));
+        let _ = writeln!(out, "{from:>digits$} -> {to:<digits$} : {count:<8} |{bar:<stars$}|");
+    }
+}
+
+/// As many of `whole` as `count` is of `most`.
+fn share(count: u64, most: u64, whole: usize) -> usize {
+    let share = u128::from(count) * whole as u128 / u128::from(most.max(1));
+    usize::try_from(share).unwrap_or(whole)
+}
+
+fn summary_line(out: &mut Vec<u8>, histogram: &Histogram) {
+    let _ = write!(out, "count={}", histogram.count());
+    for (name, value) in histogram.summary() {
+        if let Some(value) = value {
+            let _ = write!(out, ", {name}={value}");
+        }
+    }
+    if histogram.max().is_some() {
+        let _ = write!(out, " {}", histogram.unit());
+    }
+    out.push(b'\n');
+}

@@ -1,0 +1,4 @@
+//! What tracer reads of the running system besides its kernel.
+
+pub mod cgroup;
+pub mod users;

@@ -1,0 +1,87 @@
+//! What a tool is: its name, its flags, and the plan and shape they lead to.
+
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+
+use crate::engine::{Plan, dist::Dist, snoop::Snoop, top::Top};
+
+/// The part of the system a tool looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Domain {
+    Processes,
+    Files,
+    Network,
+    Block,
+    Cpu,
+}
+
+impl Domain {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Processes => "processes",
+            Self::Files => "files",
+            Self::Network => "network",
+            Self::Block => "block",
+            Self::Cpu => "cpu",
+        }
+    }
+}
+
+/// A tool's entry in the lists.
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    pub name: &'static str,
+    /// Other names by which BCC's users know it.
+    pub aliases: &'static [&'static str],
+    pub domain: Domain,
+    /// One line.
+    pub summary: &'static str,
+}
+
+/// How a tool's events become output.
+pub enum Shape {
+    /// A row an event.
+    Snoop(Box<dyn Snoop>),
+    /// Histograms.
+    Dist(Box<dyn Dist>),
+    /// Sorted counters.
+    Top(Box<dyn Top>),
+}
+
+/// A tool. Its kernel programs are the object file of the same name.
+pub trait Tool: 'static {
+    const ABOUT: About;
+    /// The flags it has besides the common ones.
+    type Flags: Args;
+
+    /// Chooses hooks and settings for the flags given.
+    ///
+    /// # Errors
+    /// If the flags make no sense, or need what is not there.
+    fn prepare(flags: Self::Flags, plan: &mut Plan) -> anyhow::Result<Shape>;
+}
+
+/// A tool in the list: what the command line needs of it, without its type.
+pub struct Entry {
+    pub about: About,
+    pub augment: fn(Command) -> Command,
+    pub prepare: fn(&ArgMatches, &mut Plan) -> anyhow::Result<Shape>,
+}
+
+impl Entry {
+    /// The entry of a tool.
+    #[must_use]
+    pub const fn of<T: Tool>() -> Self {
+        Self {
+            about: T::ABOUT,
+            augment: T::Flags::augment_args,
+            prepare: |matches, plan| T::prepare(T::Flags::from_arg_matches(matches)?, plan),
+        }
+    }
+
+    /// Whether the tool is known by this name.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        self.about.name == name || self.about.aliases.contains(&name)
+    }
+}

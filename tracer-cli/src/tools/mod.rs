@@ -1,0 +1,14 @@
+//! The one list of tools.
+
+use crate::tool::Entry;
+
+mod opensnoop;
+
+/// Every tool, by name.
+pub const TOOLS: &[Entry] = &[Entry::of::<opensnoop::Opensnoop>()];
+
+/// The tool with this name or alias.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Entry> {
+    TOOLS.iter().find(|tool| tool.is_called(name))
+}

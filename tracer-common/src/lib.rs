@@ -1,0 +1,11 @@
+//! The layouts that tracer's kernel programs and its user side share.
+//!
+//! Everything here is `#[repr(C)]`, has no padding (zerocopy's `IntoBytes` refuses it, so that no
+//! kernel memory leaks through a gap) and is read on the user side straight from the ring buffer.
+#![no_std]
+
+pub mod dist;
+pub mod filter;
+pub mod histogram;
+pub mod record;
+pub mod tools;

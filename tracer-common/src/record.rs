@@ -1,0 +1,25 @@
+//! What every event record begins with.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Length of a task's command name, with its final NUL (`TASK_COMM_LEN`).
+pub const COMM_LEN: usize = 16;
+
+/// When an event happened and who did it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Header {
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub ns: u64,
+    /// The process: the kernel's `tgid`.
+    pub pid: u32,
+    /// The thread: the kernel's `pid`.
+    pub tid: u32,
+    pub uid: u32,
+    /// The record's kind where a tool has several; what each means is the tool's own.
+    pub kind: u32,
+    /// Command name, padded with NULs.
+    pub comm: [u8; COMM_LEN],
+}
+
+const _: () = assert!(size_of::<Header>() == 40);

@@ -1,0 +1,3 @@
+//! One file a tool: its events, keys and values.
+
+pub mod opensnoop;

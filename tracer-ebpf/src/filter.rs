@@ -1,0 +1,147 @@
+//! The one filter that every program asks first.
+//!
+//! The switches are constants to the verifier: what a run doesn't filter by is no code at all.
+
+use aya_ebpf::{
+    Global,
+    helpers::{
+        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
+        generated::bpf_get_current_ancestor_cgroup_id,
+    },
+    macros::map,
+    maps::HashMap,
+};
+use tracer_common::{
+    filter::{self as on, CommPatterns, MAX_IDS},
+    record::COMM_LEN,
+};
+
+use crate::{kernel::task_struct, ptr::Ptr};
+
+#[unsafe(no_mangle)]
+static FILTER_ON: Global<u32> = Global::new(0);
+/// tracer itself, whose own work is not shown.
+#[unsafe(no_mangle)]
+static FILTER_SELF: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static FILTER_CGROUP_ID: Global<u64> = Global::new(0);
+/// The depth of that cgroup below the root.
+#[unsafe(no_mangle)]
+static FILTER_CGROUP_LEVEL: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static FILTER_COMM: Global<CommPatterns> =
+    Global::new(CommPatterns { accept: [0; 256], star: 0, start: 0, end: 0 });
+
+#[map]
+static FILTER_PIDS: HashMap<u32, u8> = HashMap::with_max_entries(MAX_IDS, 0);
+#[map]
+static FILTER_TIDS: HashMap<u32, u8> = HashMap::with_max_entries(MAX_IDS, 0);
+#[map]
+static FILTER_UIDS: HashMap<u32, u8> = HashMap::with_max_entries(MAX_IDS, 0);
+
+/// Whether a process is in the set that is followed.
+#[inline(always)]
+pub fn is_followed(pid: u32) -> bool {
+    // SAFETY: the value is never read, only its presence matters.
+    unsafe { FILTER_PIDS.get(pid).is_some() }
+}
+
+/// Adds a process to the set; false if the set is full.
+#[inline(always)]
+pub fn follow(pid: u32) -> bool {
+    FILTER_PIDS.insert(pid, 0, 0).is_ok()
+}
+
+/// Removes a process from the set, if it is there.
+#[inline(always)]
+pub fn unfollow(pid: u32) {
+    let _ = FILTER_PIDS.remove(pid);
+}
+
+/// The thread that runs now.
+#[derive(Clone, Copy)]
+pub struct Current {
+    pub pid: u32,
+    pub tid: u32,
+}
+
+/// The current thread, if the run wants to see it.
+#[inline(always)]
+pub fn current() -> Option<Current> {
+    let id = bpf_get_current_pid_tgid();
+    let current = Current { pid: (id >> 32) as u32, tid: id as u32 };
+    let on = FILTER_ON.load();
+    if !wants_ids(on, current.pid, current.tid) {
+        return None;
+    }
+    if on & on::UID != 0 && !wants_uid(bpf_get_current_uid_gid() as u32) {
+        return None;
+    }
+    if on & on::COMM != 0 && !wants_comm(&bpf_get_current_comm().unwrap_or_default()) {
+        return None;
+    }
+    if on & on::CGROUP != 0 {
+        // SAFETY: the helper has no preconditions.
+        let id = unsafe { bpf_get_current_ancestor_cgroup_id(FILTER_CGROUP_LEVEL.load() as i32) };
+        if id != FILTER_CGROUP_ID.load() {
+            return None;
+        }
+    }
+    Some(current)
+}
+
+/// Whether the run wants to see a task, which need not be the current one.
+#[inline(always)]
+pub fn task<const DIRECT: bool>(task: Ptr<task_struct, DIRECT>) -> bool {
+    let on = FILTER_ON.load();
+    if !wants_ids(on, task.pid() as u32, task.tid() as u32) {
+        return false;
+    }
+    if on & on::UID != 0 && !wants_uid(task.cred().uid()) {
+        return false;
+    }
+    if on & on::COMM != 0 && !wants_comm(&task.comm()) {
+        return false;
+    }
+    on & on::CGROUP == 0 || task.cgroup_ancestor(FILTER_CGROUP_LEVEL.load()) == FILTER_CGROUP_ID.load()
+}
+
+#[inline(always)]
+fn wants_ids(on: u32, pid: u32, tid: u32) -> bool {
+    if pid == FILTER_SELF.load() {
+        return false;
+    }
+    // SAFETY: the values are never read, only their presence matters.
+    unsafe {
+        (on & on::PID == 0 || FILTER_PIDS.get(pid).is_some())
+            && (on & on::TID == 0 || FILTER_TIDS.get(tid).is_some())
+    }
+}
+
+#[inline(always)]
+fn wants_uid(uid: u32) -> bool {
+    // SAFETY: as above.
+    unsafe { FILTER_UIDS.get(uid).is_some() }
+}
+
+#[inline(always)]
+fn wants_comm(comm: &[u8; COMM_LEN]) -> bool {
+    let patterns = (&raw const FILTER_COMM).cast::<CommPatterns>();
+    // SAFETY: FILTER_COMM is a CommPatterns, written before the program was loaded.
+    let (star, mut states, end) = unsafe {
+        (
+            (&raw const (*patterns).star).read_volatile(),
+            (&raw const (*patterns).start).read_volatile(),
+            (&raw const (*patterns).end).read_volatile(),
+        )
+    };
+    for &byte in comm {
+        if byte == 0 {
+            break;
+        }
+        // SAFETY: a byte is an index into 256 entries.
+        let accept = unsafe { (&raw const (*patterns).accept[byte as usize]).read_volatile() };
+        states = CommPatterns::step(states, accept, star);
+    }
+    states & end != 0
+}

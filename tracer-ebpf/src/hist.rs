@@ -1,0 +1,68 @@
+//! Histograms: one of all values, or one for each key.
+
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+
+use aya_ebpf::{
+    Global,
+    bindings::BPF_NOEXIST,
+    macros::map,
+    maps::{HashMap, PerCpuArray},
+};
+use tracer_common::{
+    dist::Key,
+    histogram::{SLOTS, slot},
+};
+
+use crate::emit;
+
+/// The histogram of all values, by slot.
+#[map]
+static HIST: PerCpuArray<u64> = PerCpuArray::with_max_entries(SLOTS as u32, 0);
+
+/// Histograms by key and slot.
+#[map]
+static HISTS: HashMap<Key, u64> = HashMap::with_max_entries(1, 0);
+
+/// Whether the run wants a histogram for each key.
+#[unsafe(no_mangle)]
+static HIST_KEYED: Global<u32> = Global::new(0);
+
+/// Nanoseconds in a unit of the values.
+#[unsafe(no_mangle)]
+static HIST_UNIT_NS: Global<u64> = Global::new(1000);
+
+/// Whether keys matter at all.
+#[inline(always)]
+pub fn is_keyed() -> bool {
+    HIST_KEYED.load() != 0
+}
+
+/// Counts a duration, under the key that `key` makes if the run wants keys.
+#[inline(always)]
+pub fn add(ns: u64, key: impl FnOnce() -> (u64, [u8; 16])) {
+    let slot = slot(ns / HIST_UNIT_NS.load());
+    if !is_keyed() {
+        if let Some(count) = HIST.get_ptr_mut(slot) {
+            // SAFETY: this CPU's own counter.
+            unsafe { *count += 1 };
+        }
+        return;
+    }
+    let (id, name) = key();
+    let key = Key { id, name, slot, unused: 0 };
+    if count(&key).is_none() {
+        // Another CPU may have made it meanwhile.
+        let _ = HISTS.insert(key, 0, BPF_NOEXIST.into());
+        if count(&key).is_none() {
+            emit::lost();
+        }
+    }
+}
+
+#[inline(always)]
+fn count(key: &Key) -> Option<()> {
+    let count = HISTS.get_ptr_mut(key)?;
+    // SAFETY: the map's value, aligned and valid as long as the program runs.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(count, 1) };
+    Some(())
+}

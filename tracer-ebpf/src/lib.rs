@@ -1,0 +1,21 @@
+//! What the kernel programs share. One tool's programs are in `src/bin/NAME.rs`.
+#![no_std]
+// core's own atomics want compare-and-swap, which BPF got only with 5.12; an addition it always had.
+#![allow(internal_features, reason = "the intrinsic is the only way to an atomic addition")]
+#![feature(core_intrinsics)]
+
+pub mod emit;
+pub mod filter;
+pub mod follow;
+pub mod hist;
+pub mod kernel;
+pub mod program;
+pub mod ptr;
+pub mod syscall;
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // Kernel programs have no panicking code; the verifier would refuse an endless loop.
+    loop {}
+}

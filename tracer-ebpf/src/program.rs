@@ -1,0 +1,106 @@
+//! Declaring programs: one body, a program for each kind of hook it can sit on.
+
+use crate::ptr::Ptr;
+
+/// The arguments of a tracepoint, typed for the verifier if `DIRECT`.
+#[derive(Clone, Copy)]
+pub struct Args<const DIRECT: bool>(*const u64);
+
+impl<const DIRECT: bool> Args<DIRECT> {
+    /// # Safety
+    /// `context` must be what the kernel gave a raw or BTF tracepoint or fentry program.
+    #[inline(always)]
+    pub const unsafe fn new(context: *const u64) -> Self {
+        Self(context)
+    }
+
+    /// The argument `n`, which must exist.
+    #[inline(always)]
+    pub fn get(self, n: usize) -> u64 {
+        // SAFETY: the verifier refuses a program that reads past the arguments.
+        unsafe { self.0.add(n).read_volatile() }
+    }
+
+    /// The argument `n`, a pointer.
+    #[inline(always)]
+    pub fn ptr<T>(self, n: usize) -> Ptr<T, DIRECT> {
+        Ptr::new(self.get(n) as *const T)
+    }
+}
+
+/// Puts a body, `fn<const DIRECT: bool>(Args<DIRECT>) -> Option<()>`, on a tracepoint: as
+/// `tp_btf/NAME` and, for kernels without BTF of their own, as `raw_tp/NAME`.
+#[macro_export]
+macro_rules! tracepoint {
+    ($name:ident => $body:ident) => {
+        ::pastey::paste! {
+            #[unsafe(no_mangle)]
+            #[unsafe(link_section = concat!("tp_btf/", stringify!($name)))]
+            extern "C" fn [<$name _btf>](context: *const u64) -> i32 {
+                // SAFETY: the kernel calls this with the tracepoint's arguments.
+                $body(unsafe { $crate::program::Args::<true>::new(context) });
+                0
+            }
+
+            #[unsafe(no_mangle)]
+            #[unsafe(link_section = concat!("raw_tp/", stringify!($name)))]
+            extern "C" fn [<$name _raw>](context: *const u64) -> i32 {
+                // SAFETY: the kernel calls this with the tracepoint's arguments.
+                $body(unsafe { $crate::program::Args::<false>::new(context) });
+                0
+            }
+        }
+    };
+}
+
+/// Puts a body, `fn(*const u8) -> Option<()>`, on the record of a tracepoint, which it is given.
+#[macro_export]
+macro_rules! tracepoint_record {
+    ($category:ident / $name:ident => $body:ident) => {
+        ::pastey::paste! {
+            #[unsafe(no_mangle)]
+            #[unsafe(link_section = concat!("tracepoint/", stringify!($category), "/", stringify!($name)))]
+            extern "C" fn [<$name _record>](record: *const u8) -> i32 {
+                $body(record);
+                0
+            }
+        }
+    };
+}
+
+/// Puts a body, `fn() -> Option<()>`, on the start of a kernel function: as `fentry/NAME` and as
+/// `kprobe/NAME`.
+#[macro_export]
+macro_rules! function {
+    ($name:ident => $body:expr) => {
+        ::pastey::paste! {
+            #[unsafe(no_mangle)]
+            #[unsafe(link_section = concat!("fentry/", stringify!($name)))]
+            extern "C" fn [<$name _fentry>](_: *const u64) -> i32 {
+                $body();
+                0
+            }
+
+            #[unsafe(no_mangle)]
+            #[unsafe(link_section = concat!("kprobe/", stringify!($name)))]
+            extern "C" fn [<$name _kprobe>](_: *const u64) -> i32 {
+                $body();
+                0
+            }
+        }
+    };
+}
+
+/// What every object has: its licence, and the programs that follow processes.
+#[macro_export]
+macro_rules! object {
+    () => {
+        #[unsafe(no_mangle)]
+        #[unsafe(link_section = "license")]
+        static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+        use $crate::follow::{on_fork, on_free};
+        $crate::tracepoint!(sched_process_fork => on_fork);
+        $crate::tracepoint!(sched_process_free => on_free);
+    };
+}

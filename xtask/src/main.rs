@@ -1,0 +1,67 @@
+//! `cargo xtask COMMAND`: everything around tracer's own code. Each command installs what it
+//! needs and misses, saying what and why, so that a fresh machine wants no other step.
+
+mod apt;
+mod build;
+mod lint;
+mod process;
+mod report;
+mod run;
+mod setup;
+mod test;
+mod vm;
+mod workspace;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about, version)]
+enum Command {
+    /// Install what building and testing need: core's source, bpf-linker, Debian packages
+    Setup,
+    /// Build the kernel objects and the static binary `tracer`
+    Build(build::Options),
+    /// Build, then run a tool, as root or through sudo: `cargo xtask run -- execsnoop -d 5`
+    Run {
+        #[command(flatten)]
+        build: build::Options,
+        /// The tool's name and its arguments
+        #[arg(required = true, last = true)]
+        args: Vec<OsString>,
+    },
+    /// Run unit tests, the scenarios on this kernel, and the scenarios in virtual machines
+    Test(test::Options),
+    /// Check format, clippy, the tools' names, and that no file tells of a machine
+    Lint,
+}
+
+fn main() -> ExitCode {
+    match Workspace::find().and_then(|workspace| execute(Command::parse(), &workspace)) {
+        Ok(code) => code,
+        Err(error) => {
+            report::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command, workspace: &Workspace) -> Result<ExitCode> {
+    match command {
+        Command::Setup => setup::everything(workspace)?,
+        Command::Build(options) => build::tracer(workspace, &options).map(drop)?,
+        Command::Run { build, args } => run::tool(workspace, &build, &args)?,
+        Command::Lint => lint::run(workspace)?,
+        Command::Test(options) => {
+            if !test::run(workspace, &options)? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,22 @@
+//! `cargo xtask run`: the built tool in place of this process, so that signals and the exit
+//! status are its own.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+
+use anyhow::{Context, Error, Result};
+
+use crate::build;
+use crate::process::Root;
+use crate::workspace::Workspace;
+
+/// Returns only when the tool could not be started.
+pub fn tool(workspace: &Workspace, options: &build::Options, args: &[OsString]) -> Result<()> {
+    let tracer = build::tracer(workspace, options)?;
+    let words: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
+    let root = Root::find().with_context(|| {
+        format!("tracing needs root: type `sudo {} {}`", tracer.display(), words.join(" "))
+    })?;
+    let error = root.command(&tracer).args(args).exec();
+    Err(Error::from(error).context(format!("cannot start {}", tracer.display())))
+}

@@ -1,0 +1,97 @@
+//! Debian packages: which, how one sees that they are there, and what they are for.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
+use object::{Endianness, elf};
+
+use crate::apt;
+use crate::process;
+use crate::report;
+
+#[derive(Debug)]
+pub struct Package {
+    name: &'static str,
+    proof: Proof,
+    purpose: &'static str,
+}
+
+#[derive(Debug)]
+enum Proof {
+    /// A program in PATH.
+    Program(&'static str),
+    /// A program that is linked statically.
+    StaticProgram(&'static str),
+    /// Any of these files.
+    File(&'static [&'static str]),
+}
+
+pub const BUILD: &[Package] = &[
+    Package { name: "gcc", proof: Proof::Program("cc"), purpose: "links Rust programs" },
+    Package {
+        name: "libc6-dev",
+        proof: Proof::File(&[
+            "/usr/lib/x86_64-linux-gnu/libc.a",
+            "/usr/lib/aarch64-linux-gnu/libc.a",
+            "/usr/lib64/libc.a",
+            "/usr/lib/libc.a",
+        ]),
+        purpose: "holds the C library that tracer is linked with statically",
+    },
+];
+
+pub const VM: &[Package] = &[
+    Package {
+        name: "qemu-system-x86",
+        proof: Proof::Program("qemu-system-x86_64"),
+        purpose: "runs the virtual machines of the test matrix",
+    },
+    Package {
+        name: "busybox-static",
+        proof: Proof::StaticProgram("busybox"),
+        purpose: "is the shell and the tools inside the virtual machines",
+    },
+    Package { name: "xz-utils", proof: Proof::Program("xz"), purpose: "unpacks kernels and their modules" },
+    Package { name: "lz4", proof: Proof::Program("lz4"), purpose: "unpacks some kernels" },
+    Package { name: "zstd", proof: Proof::Program("zstd"), purpose: "unpacks newer kernels" },
+];
+
+/// Install those of `packages` that are missing.
+pub fn require(packages: &[Package]) -> Result<()> {
+    let missing: Vec<&Package> = packages.iter().filter(|package| !package.is_there()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for Package { name, purpose, .. } in &missing {
+        report::progress(format!("installing the Debian package {name}: it {purpose}"));
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    apt::install(&names).with_context(|| format!("cannot install {}", names.join(" ")))
+}
+
+impl Package {
+    fn is_there(&self) -> bool {
+        match self.proof {
+            Proof::Program(name) => process::find_program(name).is_some(),
+            Proof::StaticProgram(name) => process::find_program(name).is_some_and(|p| is_static(&p)),
+            Proof::File(files) => files.iter().any(|file| Path::new(file).exists()),
+        }
+    }
+}
+
+/// No interpreter is asked for.
+fn is_static(program: &Path) -> bool {
+    let Ok(data) = fs::read(program) else {
+        return false;
+    };
+    let Ok(file) = ElfFile64::<Endianness>::parse(&*data) else {
+        return false;
+    };
+    let endian = file.endian();
+    let Ok(headers) = file.elf_header().program_headers(endian, &*data) else {
+        return false;
+    };
+    headers.iter().all(|header| header.p_type(endian) != elf::PT_INTERP)
+}

@@ -1,0 +1,61 @@
+//! All that a VM has: tracer, the scenarios, busybox and a few modules.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use super::cpio::Archive;
+use super::kernel::Kernel;
+use crate::process;
+use crate::workspace::Workspace;
+
+const INIT: &str = include_str!("init.sh");
+const FOLDERS: &[&str] =
+    &["bin", "dev", "etc", "home", "modules", "proc", "root", "run", "sys", "tmp", "usr", "var"];
+const FILES: &[(&str, &str)] = &[
+    ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"),
+    ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
+    ("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+];
+/// The folders where programs are looked for by their whole path.
+const LINKS: &[(&str, &str)] = &[("sbin", "bin"), ("usr/bin", "../bin"), ("usr/sbin", "../bin")];
+
+/// The archive for a kernel, with the release binaries of the workspace.
+pub fn build(workspace: &Workspace, kernel: &Kernel) -> Result<Vec<u8>> {
+    let mut archive = Archive::default();
+    FOLDERS.iter().for_each(|folder| archive.directory(folder));
+    FILES.iter().for_each(|(path, content)| archive.file(path, 0o644, content.as_bytes()));
+    LINKS.iter().for_each(|(path, target)| archive.symlink(path, target));
+    archive.file("init", 0o755, INIT.as_bytes());
+    // The kernel opens it for init before anything is mounted.
+    archive.character_device("dev/console", (5, 1));
+    add_programs(workspace, &mut archive)?;
+    add_modules(kernel, &mut archive)?;
+    Ok(archive.finish())
+}
+
+fn add_programs(workspace: &Workspace, archive: &mut Archive) -> Result<()> {
+    let busybox = process::find_program("busybox").context("busybox is not installed")?;
+    let programs = [
+        ("bin/busybox", busybox),
+        ("bin/tracer", workspace.release_binary("tracer")),
+        ("bin/tracer-tests", workspace.release_binary("tracer-tests")),
+    ];
+    for (path, file) in programs {
+        let content = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        archive.file(path, 0o755, &content);
+    }
+    Ok(())
+}
+
+/// The modules, and a list of them with their parameters in the order of loading.
+fn add_modules(kernel: &Kernel, archive: &mut Archive) -> Result<()> {
+    let mut order = String::new();
+    for module in kernel.modules()? {
+        let file = format!("{}.ko", module.name);
+        archive.file(&format!("modules/{file}"), 0o644, &fs::read(&module.file)?);
+        order += &format!("{file} {}\n", module.parameters);
+    }
+    archive.file("modules/order", 0o644, order.as_bytes());
+    Ok(())
+}
