@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::harness::{
-    Context, Load, Result, Scratch, Tool, Value, by_machine, deadline, ensure, equal, load, rows,
-    sys, tracer,
+    Context, Load, Result, Run, Scratch, Tool, Value, by_machine, deadline, ensure, equal, load, rows, sys,
+    tracer,
 };
 
 /// What the standard checks need to know of a tool.
@@ -63,13 +63,14 @@ const CHECKS: &[(&str, Check)] = &[
     ("stops_after_a_duration", stops_after_a_duration),
 ];
 
-pub fn checks(standard: &'static Standard) -> impl Iterator<Item = (&'static str, Box<dyn Fn() -> Result<()>>)> {
+/// The checks of one tool, by name.
+pub fn checks(standard: &'static Standard) -> impl Iterator<Item = (&'static str, Run)> {
     CHECKS.iter().map(move |&(name, check)| {
         let run = move || {
             (standard.needs)()?;
             check(standard)
         };
-        (name, Box::new(run) as Box<dyn Fn() -> Result<()>>)
+        (name, Box::new(run) as Run)
     })
 }
 
@@ -95,7 +96,7 @@ impl Standard {
 
     /// A command line; what is more comes last, where INTERVAL and COUNT stand.
     fn words(&self, more: &[&str], chosen: &[String]) -> Vec<String> {
-        let own = [self.tool].iter().chain(self.args).copied().map(String::from);
+        let own = [self.tool].into_iter().chain(self.args.iter().copied()).map(String::from);
         let more = more.iter().copied().map(String::from);
         own.chain(chosen.iter().cloned()).chain(more).collect()
     }
@@ -234,7 +235,7 @@ fn prints_csv_and_tsv(standard: &Standard) -> Result<()> {
         let text = output.text()?;
         let records = if format == "csv" { rows::csv(text)? } else { rows::tsv(text) };
         let (header, records) = records.split_first().context("nothing was printed")?;
-        equal("fields", header, standard.fields())?;
+        equal("fields", header.as_slice(), standard.fields())?;
         ensure!(!records.is_empty(), "no records");
         for record in records {
             equal(&format!("fields of {record:?}"), record.len(), header.len())?;

@@ -11,8 +11,8 @@ use std::{
 
 use crate::{
     harness::{
-        Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, equal, json,
-        load::count, rows, sys,
+        Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, equal, json, load::count,
+        rows, sys,
     },
     standard::{Events, Shape, Standard, nothing},
 };
@@ -71,11 +71,8 @@ impl Disk {
         let mut tries = 10;
         loop {
             let name = format!("loop{}", ioctl(&control, LOOP_CTL_GET_FREE, 0)?);
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .custom_flags(flags)
-                .open(format!("/dev/{name}"))?;
+            let file =
+                OpenOptions::new().read(true).write(true).custom_flags(flags).open(format!("/dev/{name}"))?;
             match ioctl(&file, LOOP_SET_FD, backing.as_raw_fd() as usize) {
                 Ok(_) => return Ok(Self { name, file }),
                 Err(_) if tries > 0 => tries -= 1,
@@ -103,7 +100,7 @@ fn disk(gate: &mut Gate, flags: i32) -> Result<Option<Disk>> {
     match Disk::new(flags) {
         Ok(disk) => Ok(Some(disk)),
         Err(error) => {
-            gate.wait(json!({ "skip": format!("no block device: {error:#}") }))?;
+            gate.wait(&json!({ "skip": format!("no block device: {error:#}") }))?;
             Ok(None)
         }
     }
@@ -126,7 +123,7 @@ fn block_io(gate: &mut Gate, args: &[String]) -> Result<Value> {
     let page = page()?;
     // The first I/O of a new disk comes with some of the kernel's own.
     disk.file.read_exact_at(page, 0)?;
-    gate.wait(json!({ "disk": disk.name }))?;
+    gate.wait(&json!({ "disk": disk.name }))?;
     let before = disk.stat()?;
     for index in 0..times {
         let offset = index * 7 % (DISK_SIZE / BLOCK as u64) * BLOCK as u64;
@@ -142,7 +139,7 @@ fn block_io(gate: &mut Gate, args: &[String]) -> Result<Value> {
 /// Writes blocks side by side through the cache, so that the kernel merges them on their way.
 fn block_merge(gate: &mut Gate, _: &[String]) -> Result<Value> {
     let Some(mut disk) = disk(gate, 0)? else { return Ok(json!({})) };
-    gate.wait(json!({ "disk": disk.name }))?;
+    gate.wait(&json!({ "disk": disk.name }))?;
     let before = disk.stat()?;
     for block in 0..256_u32 {
         disk.file.rewind()?;

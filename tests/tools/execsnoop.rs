@@ -9,8 +9,7 @@ use std::{
 
 use crate::{
     harness::{
-        Context, Gate, Load, Place, Result, Suite, Test, Tool, Value, Workload, by_machine, ensure,
-        equal, json,
+        Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, by_machine, ensure, equal, json,
         load::{EXIT_VARIABLE, NOBODY, WORD, comm, count, this_program},
         rows, sys,
     },
@@ -105,7 +104,7 @@ fn texts(args: &[&str]) -> Vec<CString> {
 fn exec_self(gate: &mut Gate, args: &[String]) -> Result<Value> {
     let left = count(args)?;
     if args.len() == 1 {
-        gate.wait(json!({}))?;
+        gate.wait(&json!({}))?;
     }
     if left == 0 {
         return Ok(json!({}));
@@ -135,7 +134,7 @@ fn exec_quoted(gate: &mut Gate, _: &[String]) -> Result<Value> {
         (&["h\u{e4}user", "\u{3042}"], "h\u{e4}user \u{3042}"),
     ];
     let program = program(gate, "quoted")?;
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let rows = table.iter().cycle().take(23).map(|(args, shown)| {
         let pid = exec_in_child(&program, &texts(args))?;
         Ok(row(pid, "quoted", shown))
@@ -166,7 +165,7 @@ fn exec_big(gate: &mut Gate, _: &[String]) -> Result<Value> {
     let many: Vec<String> = (0..200).map(|index| format!("argument-{index}")).collect();
     let long = vec!["long".to_owned(), "x".repeat(100_000), "end".to_owned()];
     let program = program(gate, "big")?;
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let rows = [many, long].into_iter().map(|args| {
         let texts: Vec<_> = args.iter().map(|arg| sys::text(arg.as_str())).collect();
         Ok(row(exec_in_child(&program, &texts)?, "big", &args.join(" ")))
@@ -193,7 +192,7 @@ fn exec_at(gate: &mut Gate, _: &[String]) -> Result<Value> {
     let home = gate.home()?;
     let file = fs::File::open(home.file("at"))?;
     let directory = fs::File::open(home.path())?;
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let by_fd = [(file.as_raw_fd(), c"", libc::AT_EMPTY_PATH), (directory.as_raw_fd(), c"at", 0)];
     let rows = by_fd.into_iter().map(|(fd, name, flags)| {
         let pid = in_child(|| {
@@ -231,7 +230,7 @@ fn exec_script(gate: &mut Gate, _: &[String]) -> Result<Value> {
     let home = gate.home()?;
     fs::write(home.file("script"), format!("#!{interpreter} -e\n"))?;
     fs::set_permissions(home.file("script"), Permissions::from_mode(0o755))?;
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let pid = exec_in_child(&home.text("script"), &texts(&["zero", "one", "two"]))?;
     let args = format!("{interpreter} -e {} one two", home.file("script"));
     Ok(json!({ "rows": [row(pid, "script", &args)] }))
@@ -244,7 +243,7 @@ fn sees_scripts() -> Result<()> {
 /// Executes from a thread that is not the first of its process.
 fn exec_thread(gate: &mut Gate, _: &[String]) -> Result<Value> {
     let program = program(gate, "thread")?;
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let rows = (0..5).map(|_| {
         let program = program.clone();
         let pid = in_child(|| {
@@ -263,7 +262,7 @@ fn sees_execs_of_threads() -> Result<()> {
 /// Executes as another user.
 fn exec_user(gate: &mut Gate, _: &[String]) -> Result<Value> {
     let program = program(gate, "user")?;
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let pid = in_child(|| match sys::set_user(NOBODY) {
         Ok(()) => exec(&program, &texts(&["user"])),
         Err(_) => 1,
@@ -295,7 +294,7 @@ fn exec_fails(gate: &mut Gate, _: &[String]) -> Result<Value> {
     let long = "y".repeat(3000);
     let args = ["what", "was tried", &long];
     let shown = format!("what 'was tried' {long}");
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let mut rows = Vec::new();
     for (program, errno) in table {
         exec_in_child(&good, &texts(&["good"]))?;
@@ -343,13 +342,15 @@ fn exec_hostile(gate: &mut Gate, _: &[String]) -> Result<Value> {
         b"\"quoted\", {}",
     ];
     let args: Vec<_> = arguments.iter().map(|arg| sys::text(*arg)).collect();
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let pids = (0..3).map(|_| exec_in_child(&program, &args)).collect::<Result<Vec<_>>>()?;
     Ok(json!({ "pids": pids }))
 }
 
 fn no_argument_forges_a_row() -> Result<()> {
-    for (format, breaks) in [("table", &['\n'][..]), ("csv", &['\n']), ("tsv", &['\n', '\t']), ("json", &['\n'])] {
+    for (format, breaks) in
+        [("table", &['\n'][..]), ("csv", &['\n']), ("tsv", &['\n', '\t']), ("json", &['\n'])]
+    {
         let mut load = Load::start(&["exec-hostile"])?;
         let tool = Tool::text("execsnoop", &["-F", format, "-f", "-p", &load.pid()])?;
         load.finish()?;
@@ -371,7 +372,7 @@ fn no_argument_forges_a_row() -> Result<()> {
 fn exec_many(gate: &mut Gate, _: &[String]) -> Result<Value> {
     let times = by_machine(2003, 307);
     let program = program(gate, "many")?;
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let args = texts(&["many"]);
     let rows = (0..times).map(|_| Ok(row(exec_in_child(&program, &args)?, "many", "many")));
     Ok(json!({ "rows": rows.collect::<Result<Vec<_>>>()? }))

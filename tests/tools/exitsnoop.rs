@@ -1,15 +1,13 @@
 //! exitsnoop: how and after how long processes end.
 
 use std::{
-    env, fs,
-    thread,
+    env, fs, thread,
     time::{Duration, Instant},
 };
 
 use crate::{
     harness::{
-        Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, equal,
-        json,
+        Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, equal, json,
         load::{comm, count},
         rows, sys,
     },
@@ -48,7 +46,7 @@ pub const SUITE: Suite = Suite {
 /// Children that end with codes from 0 on.
 fn exits(gate: &mut Gate, args: &[String]) -> Result<Value> {
     let times = count(args)?;
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let pids = (0..times).map(|code| {
         let pid = sys::fork(|| code as i32)?;
         sys::wait(pid)?;
@@ -83,14 +81,11 @@ fn signal_name(signal: i32) -> Result<&'static str> {
 /// Children that end in every way.
 fn exit_table(gate: &mut Gate, _: &[String]) -> Result<Value> {
     let signals = [libc::SIGKILL, libc::SIGSEGV, libc::SIGTERM, libc::SIGUSR1, libc::SIGABRT];
-    let core = libc::rlimit {
-        rlim_cur: libc::RLIM_INFINITY,
-        rlim_max: libc::RLIM_INFINITY,
-    };
+    let core = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // A limit that cannot be raised means no core dumps, and wait(2) will say so.
     let _ = sys::call(libc::SYS_setrlimit, &[libc::RLIMIT_CORE as usize, (&raw const core) as usize]);
     env::set_current_dir(gate.home()?.path())?;
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let mut rows = Vec::new();
     for code in [0, 7, 255] {
         let pid = sys::fork(|| code)?;
@@ -135,7 +130,7 @@ fn sees_failures_only() -> Result<()> {
 
 /// Children that live for some time, and how long they lived at least and at most.
 fn exit_aged(gate: &mut Gate, _: &[String]) -> Result<Value> {
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let mut rows = Vec::new();
     for millis in [0, 20, 150] {
         let start = Instant::now();
@@ -171,7 +166,7 @@ fn tells_the_age() -> Result<()> {
 
 /// A child whose first thread ends before another one ends the process.
 fn exit_leader_first(gate: &mut Gate, _: &[String]) -> Result<Value> {
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let mut rows = Vec::new();
     for _ in 0..3 {
         let pid = sys::fork(|| {
@@ -212,7 +207,7 @@ fn waits_for_the_last_thread() -> Result<()> {
 
 /// Threads that end one after the other, in the workload itself.
 fn exit_threads(gate: &mut Gate, _: &[String]) -> Result<Value> {
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let tids = (0..11).map(|_| thread::spawn(sys::tid).join().ok().context("a thread"));
     let tids = tids.collect::<Result<Vec<_>>>()?;
     Ok(json!({ "tids": tids }))

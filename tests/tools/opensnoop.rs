@@ -12,8 +12,8 @@ use std::{
 };
 
 use libc::{
-    O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR,
-    O_TMPFILE, O_TRUNC, O_WRONLY,
+    O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_TMPFILE,
+    O_TRUNC, O_WRONLY,
 };
 
 use crate::{
@@ -109,11 +109,7 @@ fn openat2(dir: i32, path: &CStr, flags: i32, mode: u32) -> Result<usize, sys::E
         mode: u64,
         resolve: u64,
     }
-    let how = OpenHow {
-        flags: flags as u64,
-        mode: mode.into(),
-        resolve: 0,
-    };
+    let how = OpenHow { flags: flags as u64, mode: mode.into(), resolve: 0 };
     let args = [dir as usize, path.as_ptr() as usize, (&raw const how) as usize, size_of::<OpenHow>()];
     sys::call(libc::SYS_openat2, &args)
 }
@@ -161,10 +157,9 @@ fn flag_names(flags: i32) -> String {
 /// Opens /dev/null, by every call in turn.
 fn opens(gate: &mut Gate, args: &[String]) -> Result<Value> {
     let times = count(args)?;
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let how = EVERY_HOW.into_iter().cycle().take(times as usize);
-    let rows: Vec<_> =
-        how.map(|how| attempt(how, libc::AT_FDCWD, c"/dev/null", O_RDONLY, 0)).collect();
+    let rows: Vec<_> = how.map(|how| attempt(how, libc::AT_FDCWD, c"/dev/null", O_RDONLY, 0)).collect();
     Ok(json!({ "rows": rows }))
 }
 
@@ -194,7 +189,7 @@ fn open_table(gate: &mut Gate, args: &[String]) -> Result<Value> {
     ];
     let relative: &[(i32, &CStr)] =
         &[(here, c"file"), (here, c"./missing"), (nowhere, c"file"), (here, &file)];
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let mut rows = Vec::new();
     for how in EVERY_HOW {
         for (path, flags, mode) in table {
@@ -208,7 +203,9 @@ fn open_table(gate: &mut Gate, args: &[String]) -> Result<Value> {
         }
     }
     let unreadable = sys::call(libc::SYS_openat, &[libc::AT_FDCWD as usize, 0, 0, 0]);
-    rows.push(row(unreadable, O_RDONLY, 0, ""));
+    let mut unreadable = row(unreadable, O_RDONLY, 0, "");
+    unreadable["path"] = Value::Null;
+    rows.push(unreadable);
     if let [locked] = args {
         rows.push(attempt(How::Openat, libc::AT_FDCWD, &sys::text(locked.as_str()), O_RDONLY, 0));
     }
@@ -263,7 +260,7 @@ fn open_places(gate: &mut Gate, _: &[String]) -> Result<Value> {
         ("", cwd, "a/b/../../top", "top".into()),
         ("", cwd, "link", "a/f".into()),
         ("a/b", cwd, "f", "a/b/f".into()),
-        ("a/b", cwd, "./missing", "a/b/missing".into()),
+        ("a/b", cwd, "./missing", "a/b/./missing".into()),
         ("a/b", a.as_raw_fd(), "f", "a/f".into()),
         ("a/b", a.as_raw_fd(), "missing", "a/missing".into()),
         ("mounted", cwd, "f", "mounted/f".into()),
@@ -279,11 +276,10 @@ fn open_places(gate: &mut Gate, _: &[String]) -> Result<Value> {
     ];
     let directories: Vec<CString> = table.iter().map(|(place, ..)| home.text(*place)).collect();
     let names: Vec<CString> = table.iter().map(|(_, _, name, _)| sys::text(*name)).collect();
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let mut rows = Vec::new();
     for (((_, dir, _, full), place), name) in table.iter().zip(&directories).zip(&names) {
-        sys::call(libc::SYS_chdir, &[place.as_ptr() as usize])
-            .map_err(std::io::Error::from_raw_os_error)?;
+        sys::call(libc::SYS_chdir, &[place.as_ptr() as usize]).map_err(std::io::Error::from_raw_os_error)?;
         let mut row = attempt(How::Openat, *dir, name, O_RDONLY, 0);
         row["path"] = path(full).into();
         rows.push(row);
@@ -337,7 +333,7 @@ fn open_fresh_pages(gate: &mut Gate, _: &[String]) -> Result<Value> {
     let (prot, flags) = (libc::PROT_READ as usize, libc::MAP_PRIVATE as usize);
     let args = [0, PAGE * PAGES, prot, flags, file.as_raw_fd() as usize, 0];
     let start = sys::call(libc::SYS_mmap, &args).map_err(std::io::Error::from_raw_os_error)?;
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let mut rows = Vec::new();
     for (index, name) in names.iter().enumerate() {
         // Faults would map pages around the one that is touched.
@@ -378,11 +374,9 @@ fn open_long(gate: &mut Gate, _: &[String]) -> Result<Value> {
         padded(2048, "f"),
     ];
     let too_long = padded(LONGEST + 1, "f");
-    gate.wait(json!({}))?;
-    let mut rows: Vec<_> = paths
-        .iter()
-        .map(|path| attempt(How::Openat, libc::AT_FDCWD, path, O_RDONLY, 0))
-        .collect();
+    gate.wait(&json!({}))?;
+    let mut rows: Vec<_> =
+        paths.iter().map(|path| attempt(How::Openat, libc::AT_FDCWD, path, O_RDONLY, 0)).collect();
     let mut row = attempt(How::Openat, libc::AT_FDCWD, &too_long, O_RDONLY, 0);
     // Of this one, the kernel itself reads no more than the start.
     row.as_object_mut().context("not an object")?.remove("path");
@@ -421,11 +415,9 @@ const NAMES: &[&[u8]] = &[
 fn open_names(gate: &mut Gate, _: &[String]) -> Result<Value> {
     env::set_current_dir(gate.home()?.path())?;
     let names: Vec<CString> = NAMES.iter().map(|name| sys::text(*name)).collect();
-    gate.wait(json!({}))?;
-    let mut rows: Vec<_> = names
-        .iter()
-        .map(|name| attempt(How::Openat, libc::AT_FDCWD, name, O_RDONLY, 0))
-        .collect();
+    gate.wait(&json!({}))?;
+    let mut rows: Vec<_> =
+        names.iter().map(|name| attempt(How::Openat, libc::AT_FDCWD, name, O_RDONLY, 0)).collect();
     // A byte that is not UTF-8 reads as its escape.
     for row in rows.iter_mut().filter(|row| rows::text(row, "path").contains('\u{fffd}')) {
         row["path"] = r"\xff\xfenot UTF-8\xc3".into();
@@ -461,7 +453,7 @@ fn shows_an_open_at_once() -> Result<()> {
 
 /// Opens a file, and says between what times of day.
 fn open_timed(gate: &mut Gate, _: &[String]) -> Result<Value> {
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let before = sys::unix_time();
     let row = attempt(How::Openat, libc::AT_FDCWD, c"/", O_RDONLY, 0);
     let after = sys::unix_time();
@@ -487,7 +479,7 @@ fn tells_the_time_of_the_open() -> Result<()> {
 /// Opens and closes a file as fast as it goes.
 fn open_storm(gate: &mut Gate, args: &[String]) -> Result<Value> {
     let times = count(args)?;
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     for _ in 0..times {
         let args = [libc::AT_FDCWD as usize, c"/dev/null".as_ptr() as usize, 0, 0];
         let fd = sys::call(libc::SYS_openat, &args).map_err(std::io::Error::from_raw_os_error)?;

@@ -8,8 +8,7 @@ use std::{
 
 use crate::{
     harness::{
-        Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, equal, json, rows,
-        sys,
+        Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, equal, json, rows, sys,
     },
     standard::{Events, Shape, Standard, nothing},
 };
@@ -53,7 +52,7 @@ fn ping_pong(gate: &mut Gate, _: &[String]) -> Result<Value> {
         }
         0
     })?;
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let before = switches()?;
     let mut byte = [0];
     for _ in 0..ROUNDS {

@@ -4,8 +4,7 @@ use std::{path::Path, thread, time::Duration};
 
 use crate::{
     harness::{
-        Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, equal, json, rows,
-        sys,
+        Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, equal, json, rows, sys,
     },
     standard::{Events, Shape, Standard, nothing},
 };
@@ -43,7 +42,7 @@ pub const SUITE: Suite = Suite {
 };
 
 fn syscalls(gate: &mut Gate, _: &[String]) -> Result<Value> {
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     for _ in 0..GETPPIDS {
         let _ = sys::call(libc::SYS_getppid, &[]);
     }
@@ -113,7 +112,7 @@ const NAP: Duration = Duration::from_millis(5);
 
 /// Sleeps of known length.
 fn syscalls_slow(gate: &mut Gate, _: &[String]) -> Result<Value> {
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     (0..NAPS).for_each(|_| thread::sleep(NAP));
     Ok(json!({}))
 }
@@ -155,7 +154,7 @@ const NEWER: &[(&str, usize)] = &[
 
 /// Makes each call of [`NEWER`] so that it fails, the first once, the second twice and so on.
 fn syscalls_new(gate: &mut Gate, _: &[String]) -> Result<Value> {
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     let mut failed = true;
     for ((_, number), times) in NEWER.iter().zip(1..) {
         for _ in 0..times {

@@ -24,11 +24,28 @@ pub const SUITE: Suite = Suite {
         shape: Shape::Snoop,
         args: &[],
         keys: &[
-            "pid", "comm", "ip", "saddr", "sport", "daddr", "dport", "tx_bytes", "rx_bytes",
-            "duration_us", "open_at_start",
+            "pid",
+            "comm",
+            "ip",
+            "saddr",
+            "sport",
+            "daddr",
+            "dport",
+            "tx_bytes",
+            "rx_bytes",
+            "duration_us",
+            "open_at_start",
         ],
         table: &[
-            "pid", "comm", "ip", "saddr", "sport", "daddr", "dport", "tx_bytes", "rx_bytes",
+            "pid",
+            "comm",
+            "ip",
+            "saddr",
+            "sport",
+            "daddr",
+            "dport",
+            "tx_bytes",
+            "rx_bytes",
             "duration_us",
         ],
         load: &["tcp-pairs", "13"],
@@ -150,10 +167,7 @@ fn server_session(
 
 /// Makes the close of a socket a reset.
 fn reset_on_close(stream: &TcpStream) -> Result<()> {
-    let linger = libc::linger {
-        l_onoff: 1,
-        l_linger: 0,
-    };
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
     let args = [
         stream.as_raw_fd() as usize,
         libc::SOL_SOCKET as usize,
@@ -170,7 +184,7 @@ fn tcp_pairs(gate: &mut Gate, args: &[String]) -> Result<Value> {
     let times = count(args)?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let server = listener.local_addr()?;
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     for _ in 0..times {
         let mut client = TcpStream::connect(server)?;
         let (mut accepted, _) = listener.accept()?;
@@ -187,9 +201,9 @@ fn tcp_server(gate: &mut Gate, args: &[String]) -> Result<Value> {
     let [mode, address] = args else { anyhow::bail!("MODE ADDRESS") };
     let mode = Mode::of(mode);
     let listener = TcpListener::bind((address.parse::<IpAddr>()?, 0))?;
-    gate.wait(json!({ "port": listener.local_addr()?.port() }))?;
+    gate.wait(&json!({ "port": listener.local_addr()?.port() }))?;
     let rows = (0..mode.sessions()).map(|session| {
-        let pause = || if mode == Mode::Early { gate.wait(json!({})) } else { Ok(()) };
+        let pause = || if mode == Mode::Early { gate.wait(&json!({})) } else { Ok(()) };
         server_session(&listener, session, mode, pause)
     });
     Ok(json!({ "rows": rows.collect::<Result<Vec<_>>>()? }))
@@ -201,10 +215,10 @@ fn tcp_client(gate: &mut Gate, args: &[String]) -> Result<Value> {
     let mode = Mode::of(mode);
     let server = (address.parse::<IpAddr>()?, port.parse()?).into();
     if mode != Mode::Early {
-        gate.wait(json!({}))?;
+        gate.wait(&json!({}))?;
     }
     let rows = (0..mode.sessions()).map(|session| {
-        let pause = || if mode == Mode::Early { gate.wait(json!({})) } else { Ok(()) };
+        let pause = || if mode == Mode::Early { gate.wait(&json!({})) } else { Ok(()) };
         client_session(server, session, mode, pause)
     });
     Ok(json!({ "rows": rows.collect::<Result<Vec<_>>>()? }))
@@ -229,11 +243,7 @@ impl Pair {
         if mode == Mode::Early {
             server.line()?;
         }
-        Ok(Self {
-            server,
-            client,
-            port,
-        })
+        Ok(Self { server, client, port })
     }
 
     fn pids(&self) -> String {

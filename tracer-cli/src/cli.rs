@@ -112,7 +112,8 @@ fn tool_command(tool: &Entry) -> Command {
     let command = Command::new(tool.about.name)
         .about(tool.about.summary)
         .visible_aliases(tool.about.aliases.iter().copied());
-    (tool.augment)(Common::augment_args(command))
+    // The tool's positional arguments stand before the command, which is last.
+    Common::augment_args((tool.augment)(command))
 }
 
 /// An unknown tool's message, with the nearest name if one is near.

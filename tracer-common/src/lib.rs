@@ -8,4 +8,5 @@ pub mod dist;
 pub mod filter;
 pub mod histogram;
 pub mod record;
+pub mod sock;
 pub mod tools;

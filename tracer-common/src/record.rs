@@ -23,3 +23,17 @@ pub struct Header {
 }
 
 const _: () = assert!(size_of::<Header>() == 40);
+
+impl Header {
+    /// The command name without its padding.
+    #[must_use]
+    pub fn comm(&self) -> &[u8] {
+        until_nul(&self.comm)
+    }
+}
+
+/// The bytes before the first NUL; all, if there is none.
+#[must_use]
+pub fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|&byte| byte == 0).next().unwrap_or_default()
+}

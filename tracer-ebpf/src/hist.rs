@@ -40,7 +40,8 @@ pub fn is_keyed() -> bool {
 /// Counts a duration, under the key that `key` makes if the run wants keys.
 #[inline(always)]
 pub fn add(ns: u64, key: impl FnOnce() -> (u64, [u8; 16])) {
-    let slot = slot(ns / HIST_UNIT_NS.load());
+    // Never zero, but the compiler does not know, and a plain division would panic.
+    let slot = slot(ns.checked_div(HIST_UNIT_NS.load()).unwrap_or(0));
     if !is_keyed() {
         if let Some(count) = HIST.get_ptr_mut(slot) {
             // SAFETY: this CPU's own counter.

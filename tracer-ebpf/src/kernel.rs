@@ -27,6 +27,8 @@ kernel_structs! {
         stack: *const u8 = stack;
         cred: *const cred = real_cred;
         cgroups: *const css_set = cgroups;
+        files: *const files_struct = files;
+        fs: *const fs_struct = fs;
         thread_status: u32 = thread_info.status;
     }
 
@@ -57,6 +59,85 @@ kernel_structs! {
     mm_struct {
         arg_start: u64 = arg_start;
         arg_end: u64 = arg_end;
+    }
+
+    /// include/linux/fdtable.h
+    files_struct {
+        fdt: *const fdtable = fdt;
+    }
+
+    /// include/linux/fdtable.h
+    fdtable {
+        max_fds: u32 = max_fds;
+        fd: *const Word = fd;
+    }
+
+    /// include/linux/fs_struct.h
+    fs_struct {
+        pwd: In<path> = pwd;
+    }
+
+    /// include/linux/path.h
+    path {
+        mnt: *const vfsmount = mnt;
+        dentry: *const dentry = dentry;
+    }
+
+    /// include/linux/fs.h
+    file {
+        f_path: In<path> = f_path;
+        f_inode: *const inode = f_inode;
+        private_data: *const u8 = private_data;
+    }
+
+    /// include/linux/fs.h
+    inode {
+        i_mode: u16 = i_mode;
+    }
+
+    /// include/linux/dcache.h
+    dentry {
+        d_parent: *const dentry = d_parent;
+        name: *const u8 = d_name.name;
+    }
+
+    /// include/linux/mount.h
+    vfsmount {
+        mnt_root: *const dentry = mnt_root;
+    }
+
+    /// fs/mount.h
+    mount {
+        mnt: In<vfsmount> = mnt;
+        mnt_parent: *const mount = mnt_parent;
+        mnt_mountpoint: *const dentry = mnt_mountpoint;
+    }
+
+    /// include/linux/net.h
+    socket {
+        sk: *const sock = sk;
+    }
+
+    /// include/net/sock.h
+    sock {
+        family: u16 = __sk_common.skc_family;
+        state: u8 = __sk_common.skc_state;
+        num: u16 = __sk_common.skc_num;
+        dport: u16 = __sk_common.skc_dport;
+        rcv_saddr: [u8; 4] = __sk_common.skc_rcv_saddr;
+        daddr: [u8; 4] = __sk_common.skc_daddr;
+        v6_rcv_saddr: [u8; 16] = __sk_common.skc_v6_rcv_saddr;
+        v6_daddr: [u8; 16] = __sk_common.skc_v6_daddr;
+        flags: u64 = __sk_common.skc_flags;
+        sk_protocol: u16 = sk_protocol;
+        sk_err: i32 = sk_err;
+    }
+
+    /// include/linux/tcp.h
+    tcp_sock {
+        bytes_received: u64 = bytes_received;
+        bytes_sent: u64 = bytes_sent;
+        bytes_retrans: u64 = bytes_retrans;
     }
 
     /// arch/x86/include/asm/ptrace.h

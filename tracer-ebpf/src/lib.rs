@@ -9,8 +9,10 @@ pub mod filter;
 pub mod follow;
 pub mod hist;
 pub mod kernel;
+pub mod path;
 pub mod program;
 pub mod ptr;
+pub mod sock;
 pub mod syscall;
 
 #[cfg(target_arch = "bpf")]

@@ -1,2 +1,92 @@
 //! System calls at their exit: the arguments are still in the saved registers, the user's pages
-//! are resident and the result is known.
+//! are resident and the result is known. So one probe sees all of a call.
+
+use aya_ebpf::helpers::generated::bpf_get_current_task;
+
+use crate::{
+    kernel::{pt_regs, task_struct},
+    program::Args,
+    ptr::Ptr,
+};
+
+/// A system call's numbers: the native one, and that of 32-bit programs.
+#[derive(Clone, Copy)]
+pub struct Number {
+    native: u16,
+    compat: u16,
+}
+
+/// arch/x86/entry/syscalls: the numbers never change.
+pub mod number {
+    use super::Number;
+
+    pub const OPEN: Number = Number { native: 2, compat: 5 };
+    pub const CREAT: Number = Number { native: 85, compat: 8 };
+    pub const OPENAT: Number = Number { native: 257, compat: 295 };
+    pub const OPENAT2: Number = Number { native: 437, compat: 437 };
+    pub const EXECVE: Number = Number { native: 59, compat: 11 };
+    pub const EXECVEAT: Number = Number { native: 322, compat: 358 };
+    pub const CONNECT: Number = Number { native: 42, compat: 362 };
+    pub const ACCEPT: Number = Number { native: 43, compat: 364 };
+    pub const ACCEPT4: Number = Number { native: 288, compat: 364 };
+}
+
+/// `TS_COMPAT`: the thread is in a 32-bit system call.
+const TS_COMPAT: u32 = 2;
+
+/// A call that returns, from the arguments of `sys_exit(regs, ret)`.
+pub struct Call<const DIRECT: bool> {
+    regs: Ptr<pt_regs, DIRECT>,
+    /// The result, or the negated errno.
+    pub ret: i64,
+    /// The caller is a 32-bit program.
+    pub compat: bool,
+    /// Which of the wanted numbers it is.
+    pub which: usize,
+}
+
+/// The thread that runs now.
+#[inline(always)]
+pub fn current_task() -> Ptr<task_struct, false> {
+    // SAFETY: the helper has no preconditions.
+    Ptr::new(unsafe { bpf_get_current_task() } as *const task_struct)
+}
+
+impl<const DIRECT: bool> Call<DIRECT> {
+    /// The call, if it is one of those wanted. Most calls are not, so their numbers come first.
+    #[inline(always)]
+    pub fn of<const N: usize>(args: Args<DIRECT>, wanted: [Number; N]) -> Option<Self> {
+        let regs: Ptr<pt_regs, DIRECT> = args.ptr(0);
+        let number = regs.orig_ax();
+        if !wanted.iter().any(|n| number == n.native.into() || number == n.compat.into()) {
+            return None;
+        }
+        let compat = current_task().thread_status() & TS_COMPAT != 0;
+        let is = |n: &Number| number == if compat { n.compat } else { n.native }.into();
+        let which = wanted.iter().position(is)?;
+        Some(Self { regs, ret: args.get(1) as i64, compat, which })
+    }
+
+    /// Argument `n`, counted from 0, up to the fifth.
+    #[inline(always)]
+    pub fn arg(&self, n: usize) -> u64 {
+        let regs = self.regs;
+        if self.compat {
+            let value = match n {
+                0 => regs.bx(),
+                1 => regs.cx(),
+                2 => regs.dx(),
+                3 => regs.si(),
+                _ => regs.di(),
+            };
+            return value & 0xffff_ffff;
+        }
+        match n {
+            0 => regs.di(),
+            1 => regs.si(),
+            2 => regs.dx(),
+            3 => regs.r10(),
+            _ => regs.r8(),
+        }
+    }
+}

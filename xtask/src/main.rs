@@ -7,6 +7,7 @@ mod lint;
 mod process;
 mod report;
 mod run;
+mod scratch;
 mod setup;
 mod test;
 mod vm;

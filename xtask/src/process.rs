@@ -1,6 +1,7 @@
 //! Running other programs: loudly, quietly, for their output, within a time, as root.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -137,10 +138,21 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
 }
 
-/// The command as a user would type it.
+/// The command as a user would type it, with the program's bare name.
 pub fn shown(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let words = std::iter::once(program).chain(command.get_args());
+    words.map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// A word as a shell takes it.
+pub fn quoted(word: impl AsRef<OsStr>) -> String {
+    let word = word.as_ref().to_string_lossy();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-+=:,./@%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.into_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 fn output(command: &mut Command) -> Result<Output> {
@@ -160,7 +172,7 @@ fn cannot_start(command: &Command) -> String {
 }
 
 fn name(command: &Command) -> String {
-    command.get_program().to_string_lossy().into_owned()
+    quoted(command.get_program())
 }
 
 /// The last lines of a text, without the blanks at its end.
@@ -186,6 +198,13 @@ mod tests {
         let error = read(Command::new("sh").args(["-c", "echo bad luck >&2; exit 3"]));
         let text = error.unwrap_err().to_string();
         assert!(text.contains("sh -c") && text.contains("bad luck"), "{text}");
+    }
+
+    #[test]
+    fn commands_are_shown_as_typed() {
+        let mut command = Command::new("/some/bin/tracer");
+        command.args(["-d", "5 s", "it's", ""]);
+        assert_eq!(shown(&command), r"tracer -d '5 s' 'it'\''s' ''");
     }
 
     #[test]

@@ -24,11 +24,7 @@ pub fn programs() -> BTreeSet<u32> {
         open_flags: u32,
     }
     let mut ids = BTreeSet::new();
-    let mut attr = Attr {
-        start_id: 0,
-        next_id: 0,
-        open_flags: 0,
-    };
+    let mut attr = Attr { start_id: 0, next_id: 0, open_flags: 0 };
     let args = [PROG_GET_NEXT_ID, (&raw mut attr) as usize, size_of::<Attr>()];
     while sys::call(libc::SYS_bpf, &args).is_ok() {
         // SAFETY: the call has just written the field.
@@ -74,7 +70,5 @@ fn held() -> BTreeSet<u32> {
 /// Waits until a process holds a program, as a tool that is attached does.
 pub fn held_by(pid: u32) -> bool {
     let infos = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
-    infos
-        .filter_map(|info| fs::read_to_string(info.path()).ok())
-        .any(|info| info.contains("prog_id:"))
+    infos.filter_map(|info| fs::read_to_string(info.path()).ok()).any(|info| info.contains("prog_id:"))
 }

@@ -32,7 +32,7 @@ pub const NOBODY: u32 = 65534;
 
 /// The exit code of a program that is only there to be executed.
 pub fn told_exit_code() -> Option<ExitCode> {
-    number(EXIT_VARIABLE).map(ExitCode::from)
+    number::<u8>(EXIT_VARIABLE).map(ExitCode::from)
 }
 
 fn number<T: std::str::FromStr>(variable: &str) -> Option<T> {
@@ -50,8 +50,8 @@ pub struct Gate;
 impl Gate {
     /// Tells the test about the set-up, and waits until the tool is attached. Without a test, which
     /// is when the tool runs the workload as its command, stdin is at its end and nobody waits.
-    pub fn wait(&mut self, setup: Value) -> Result<()> {
-        tell(&setup)?;
+    pub fn wait(&mut self, setup: &Value) -> Result<()> {
+        tell(setup)?;
         if let Some(user) = number(USER_VARIABLE) {
             sys::set_user(user).context("becoming another user")?;
         }
@@ -91,7 +91,7 @@ fn tell(value: &Value) -> Result<()> {
 /// Runs a workload: the other side of [`Load`].
 pub fn main(args: &[OsString]) -> ExitCode {
     match run(args) {
-        Ok(()) => ExitCode::from(number(STATUS_VARIABLE).unwrap_or(0)),
+        Ok(()) => ExitCode::from(number::<u8>(STATUS_VARIABLE).unwrap_or(0)),
         Err(error) => {
             eprintln!("workload: {error:#}");
             ExitCode::from(99)
@@ -178,31 +178,16 @@ impl Load {
     /// A workload by its name and arguments.
     pub fn plan(words: &[&str]) -> Plan {
         let words = [WORD].iter().chain(words).map(OsString::from).collect();
-        Plan {
-            words,
-            name: None,
-            user: None,
-        }
+        Plan { words, name: None, user: None }
     }
 
     pub fn start(words: &[&str]) -> Result<Self> {
         Self::plan(words).start()
     }
 
-    /// One that stands at its gate for ever.
-    pub fn idle() -> Result<Self> {
-        Self::start(&["idle"])
-    }
-
     /// Its process id as an argument.
     pub fn pid(&self) -> String {
         self.id.to_string()
-    }
-
-    /// Opens the gate, and returns what the workload says next.
-    pub fn step(&mut self) -> Result<Value> {
-        self.go()?;
-        self.line()
     }
 
     /// Opens the gate.
@@ -247,7 +232,7 @@ impl Drop for Load {
 
 /// The workload that never does anything.
 pub fn idle(gate: &mut Gate, _: &[String]) -> Result<Value> {
-    gate.wait(json!({}))?;
+    gate.wait(&json!({}))?;
     Ok(json!({}))
 }
 

@@ -41,22 +41,17 @@ pub struct Test {
 
 impl Test {
     pub const fn new(name: &'static str, run: fn() -> Result<()>) -> Self {
-        Self {
-            name,
-            run,
-            root: true,
-        }
+        Self { name, run, root: true }
     }
 
     /// A test that any user can run.
     pub const fn user(name: &'static str, run: fn() -> Result<()>) -> Self {
-        Self {
-            name,
-            run,
-            root: false,
-        }
+        Self { name, run, root: false }
     }
 }
+
+/// A test ready to run.
+pub type Run = Box<dyn Fn() -> Result<()>>;
 
 /// A deed of known size: does it when the gate opens, and returns the account of what it did.
 pub struct Workload {

@@ -59,10 +59,7 @@ impl Scratch {
     pub fn new() -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("tracer-").tempdir()?;
         fs::set_permissions(directory.path(), Permissions::from_mode(0o777))?;
-        Ok(Self {
-            place: Place::new(directory.path()),
-            _directory: directory,
-        })
+        Ok(Self { place: Place::new(directory.path()), _directory: directory })
     }
 }
 

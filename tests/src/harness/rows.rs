@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fmt::Debug};
 use super::{Context, Result, Value, ensure};
 
 /// Compares, and says what was compared.
+#[expect(clippy::needless_pass_by_value, reason = "values are written where they are compared")]
 pub fn equal<T: PartialEq<U> + Debug, U: Debug>(what: &str, got: T, want: U) -> Result<()> {
     ensure!(got == want, "{what}: expected {want:?}, got {got:?}");
     Ok(())
@@ -25,7 +26,7 @@ pub fn have_keys(rows: &[Value], keys: &[&str]) -> Result<()> {
     let want: BTreeSet<&str> = keys.iter().copied().chain(["ts"]).collect();
     for row in rows {
         let keys = row.as_object().context("not an object")?.keys();
-        equal("keys", keys.map(String::as_str).collect::<BTreeSet<_>>(), &want)?;
+        equal("keys", &keys.map(String::as_str).collect::<BTreeSet<_>>(), &want)?;
         ensure!(is_time(text(row, "ts")), "not a time: {}", row["ts"]);
     }
     Ok(())
@@ -67,15 +68,25 @@ pub fn are(got: &[Value], want: &[Value]) -> Result<()> {
     for (index, (got, want)) in got.iter().zip(want).enumerate() {
         for (key, want) in want.as_object().context("not an object")? {
             let is_same = normal(key, &got[key]) == normal(key, want);
-            ensure!(is_same, "row {index}: expected {key} to be {want}, got {got}");
+            ensure!(is_same, "row {index}: expected {key} to be {}, got {}", brief(want), brief(got));
         }
     }
     let first_extra = got.get(want.len());
     ensure!(got.len() == want.len(), "{}", {
-        let extra = first_extra.map_or(String::new(), |row| format!(", the first extra is {row}"));
+        let extra = first_extra.map_or(String::new(), |row| format!(", the first extra is {}", brief(row)));
         format!("expected {} rows, got {}{extra}", want.len(), got.len())
     });
     Ok(())
+}
+
+/// As much of a value as a reader wants to see of it.
+fn brief(value: &Value) -> String {
+    const MOST: usize = 600;
+    let text = value.to_string();
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}... ({} bytes)", &text[..end], text.len()),
+        None => text,
+    }
 }
 
 /// The rows are those of the account, in any order.
@@ -147,7 +158,8 @@ pub fn is_histogram(row: &Value) -> Result<()> {
 /// Output that no traced process can have forged: lines of printable characters.
 pub fn are_harmless(text: &str, line_breaks: &[char]) -> Result<()> {
     let is_harmful = |char: &char| {
-        let is_bidi = matches!(char, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let is_bidi =
+            matches!(char, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         let is_break = matches!(char, '\u{2028}' | '\u{2029}');
         (char.is_control() || is_bidi || is_break) && !line_breaks.contains(char)
     };
@@ -183,4 +195,60 @@ pub fn csv(text: &str) -> Result<Vec<Vec<String>>> {
 /// The records of TSV.
 pub fn tsv(text: &str) -> Vec<Vec<String>> {
     text.lines().map(|line| line.split('\t').map(String::from).collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::json;
+
+    fn histogram(buckets: &Value, count: u64) -> Value {
+        json!({ "count": count, "p50": 2, "p90": 3, "p99": 3, "max": 3, "buckets": buckets })
+    }
+
+    #[test]
+    fn times_have_one_form() {
+        assert!(is_time("2026-01-02T03:04:05.678901Z"));
+        for wrong in
+            ["2026-01-02T03:04:05Z", "2026-01-02 03:04:05.678901Z", "2026-01-02T03:04:05.678901+00:00"]
+        {
+            assert!(!is_time(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn rows_are_compared_by_what_the_account_says() {
+        let want = [json!({ "pid": 1, "flags": "A|B" })];
+        assert!(are(&[json!({ "pid": 1, "flags": "B|A", "fd": 3 })], &want).is_ok());
+        assert!(are(&[json!({ "pid": 1, "flags": "B" })], &want).is_err());
+        assert!(are(&[], &want).is_err());
+        assert!(are(&[want[0].clone(), want[0].clone()], &want).is_err());
+    }
+
+    #[test]
+    fn histograms_must_agree_with_themselves() {
+        let bucket = |from: u64, to: u64, count: u64| json!({ "from": from, "to": to, "count": count });
+        let of = |buckets: &[Value], count| is_histogram(&histogram(&json!(buckets), count));
+        assert!(of(&[bucket(2, 3, 5)], 5).is_ok());
+        assert!(of(&[bucket(2, 3, 5)], 6).is_err(), "another sum");
+        assert!(of(&[bucket(2, 4, 5)], 5).is_err(), "no power of two");
+        assert!(of(&[bucket(2, 3, 5), bucket(8, 15, 1)], 6).is_err(), "a gap");
+        assert!(of(&[bucket(0, 1, 0), bucket(2, 3, 5)], 5).is_err(), "an empty end");
+        assert!(of(&[bucket(4, 7, 5)], 5).is_err(), "percentiles elsewhere");
+    }
+
+    #[test]
+    fn csv_is_read_as_it_is_written() {
+        let text = "a,b\n\"1,\"\"x\"\"\",\n";
+        assert_eq!(csv(text).unwrap(), [["a", "b"], ["1,\"x\"", ""]]);
+        assert!(csv("a,\"b").is_err());
+    }
+
+    #[test]
+    fn harm_is_seen() {
+        assert!(are_harmless("plain \u{3042}\n", &['\n']).is_ok());
+        for harm in ["\x1b[2J", "\u{9b}", "\u{202e}", "\r", "\t"] {
+            assert!(are_harmless(harm, &['\n']).is_err(), "{harm:?}");
+        }
+    }
 }

@@ -123,9 +123,7 @@ pub fn reap() -> Option<pid_t> {
 }
 
 pub fn kill(pid: u32, signal: c_int) -> io::Result<()> {
-    call(libc::SYS_kill, &[pid as usize, signal as usize])
-        .map(drop)
-        .map_err(io::Error::from_raw_os_error)
+    call(libc::SYS_kill, &[pid as usize, signal as usize]).map(drop).map_err(io::Error::from_raw_os_error)
 }
 
 /// The arguments or the environment of a program, as exec wants them.
@@ -138,11 +136,7 @@ pub fn pointers(texts: &[CString]) -> Vec<usize> {
 pub fn readable(fd: &impl AsRawFd, until: Instant) -> io::Result<bool> {
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        let mut poll = libc::pollfd {
-            fd: fd.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
+        let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         let millis = left.as_millis().min(i32::MAX as u128) as c_int;
         // SAFETY: one entry, which lives until the call returns.
         match unsafe { libc::poll(&raw mut poll, 1, millis) } {

@@ -133,14 +133,7 @@ impl Run {
         let mut held = child.stdout.take();
         let lines = if collect { held.take().map(Lines::read) } else { None };
         let errors = Lines::read(child.stderr.take().context("no stderr")?);
-        Ok(Tool {
-            command: describe(&self.words),
-            child,
-            held,
-            lines,
-            errors,
-            seen: Vec::new(),
-        })
+        Ok(Tool { command: describe(&self.words), child, held, lines, errors, seen: Vec::new() })
     }
 
     /// Runs the tool to its own end.
@@ -195,10 +188,7 @@ fn deny(forbidden: &[(libc::c_long, Option<u32>)]) -> Vec<libc::sock_filter> {
 }
 
 fn install(filter: &[libc::sock_filter]) -> io::Result<()> {
-    let program = libc::sock_fprog {
-        len: filter.len() as u16,
-        filter: filter.as_ptr().cast_mut(),
-    };
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
     let mode = libc::SECCOMP_SET_MODE_FILTER as usize;
     sys::call(libc::SYS_prctl, &[libc::PR_SET_NO_NEW_PRIVS as usize, 1, 0, 0, 0])
         .and_then(|_| sys::call(libc::SYS_seccomp, &[mode, 0, (&raw const program) as usize]))
@@ -368,13 +358,13 @@ impl Output {
         super::rows::parse(self.text()?).with_context(|| self.to_string())
     }
 
-    /// The number of lost events that stderr speaks of.
+    /// The number of lost events that stderr speaks of: each line says what was lost since the last.
     pub fn lost(&self) -> u64 {
-        let number = |line: &str| {
+        let number = |line: &str| -> Option<u64> {
             let (_, rest) = line.split_once("lost ")?;
             rest.split_whitespace().next()?.parse().ok()
         };
-        self.stderr.lines().find_map(number).unwrap_or(0)
+        self.stderr.lines().filter_map(number).sum()
     }
 }
 
@@ -382,12 +372,7 @@ impl std::fmt::Display for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         /// As much of stderr's end as tells a reader what happened.
         const TAIL: usize = 1500;
-        let Self {
-            command,
-            code,
-            stdout,
-            stderr,
-        } = self;
+        let Self { command, code, stdout, stderr } = self;
         let command: String = command.chars().take(300).collect();
         write!(f, "{command}: exit code {code}, {} bytes of stdout", stdout.len())?;
         let start = stderr.floor_char_boundary(stderr.len().saturating_sub(TAIL));

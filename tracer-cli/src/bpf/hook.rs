@@ -101,6 +101,8 @@ pub struct Kernel {
     /// The BTF is a file's: the kernel has none, and so no BTF-typed programs.
     pub btf_is_foreign: bool,
     pub tracefs: Option<Tracefs>,
+    /// Say how much work each program is for the verifier.
+    pub verbose: bool,
     fentry: OnceLock<Result<(), String>>,
 }
 
@@ -110,7 +112,7 @@ pub const FENTRY_PROBE: &str = "vfs_read";
 impl Kernel {
     #[must_use]
     pub fn new(btf: Option<Btf>, btf_is_foreign: bool) -> Self {
-        Self { btf, btf_is_foreign, tracefs: Tracefs::find(), fentry: OnceLock::new() }
+        Self { btf, btf_is_foreign, tracefs: Tracefs::find(), verbose: false, fentry: OnceLock::new() }
     }
 
     fn typed_id(&self, hook: &Hook) -> Result<u32, HookError> {
@@ -225,6 +227,11 @@ impl Kernel {
         };
         let program =
             sys::program_load(&spec).map_err(|(error, log)| HookError::Refused { hook, error, log })?;
+        if self.verbose {
+            let stats = sys::program_stats(&spec);
+            let stats = stats.trim().replace('\n', "; ");
+            eprintln!("tracer: {hook}: {} instructions; {stats}", code.instructions.len());
+        }
         Ok(Loaded { hook, program })
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use aya_obj::generated::bpf_map_type;
-use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget, SymbolKind};
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget, SectionKind, SymbolKind};
 use thiserror::Error;
 
 use super::{hook::Kernel, map::Map, sys};
@@ -160,7 +160,8 @@ impl Object {
         let obj = aya_obj::Object::parse(data)?;
         let elf = object::File::parse(data)?;
         let mut used = HashSet::new();
-        for (_, relocation) in elf.sections().flat_map(|section| section.relocations()) {
+        let programs = elf.sections().filter(|section| section.kind() == SectionKind::Text);
+        for (_, relocation) in programs.flat_map(|section| section.relocations()) {
             if let RelocationTarget::Symbol(index) = relocation.target() {
                 used.insert(index);
             }

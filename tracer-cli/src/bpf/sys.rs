@@ -131,28 +131,47 @@ pub fn map_freeze(map: BorrowedFd<'_>) -> io::Result<()> {
     bpf(bpf_cmd::BPF_MAP_FREEZE, &mut attr).map(drop)
 }
 
+/// `BPF_LOG_LEVEL1`: what the verifier saw.
+const LOG_STEPS: u32 = 1;
+/// `BPF_LOG_STATS`: only how much work it was.
+const LOG_STATS: u32 = 4;
+
 /// Loads a program.
 ///
 /// # Errors
 /// With the verifier's log, which may be empty.
 pub fn program_load(spec: &ProgramSpec<'_>) -> Result<OwnedFd, (io::Error, String)> {
-    let first = match load_with_log(spec, &mut []) {
+    let first = match load_with_log(spec, 0, &mut []) {
         Ok(fd) => return Ok(fd),
         Err(error) => error,
     };
     // Only a refusal is worth the time that writing a log takes.
     let mut log = vec![0; LOG_SIZE];
-    match load_with_log(spec, &mut log) {
+    match load_with_log(spec, LOG_STEPS, &mut log) {
         Ok(fd) => Ok(fd),
         Err(error) => {
-            let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());
             let error = if error.raw_os_error() == Some(libc::ENOSPC) { first } else { error };
-            Err((error, String::from_utf8_lossy(&log[..end]).into_owned()))
+            Err((error, log_text(&log)))
         }
     }
 }
 
-fn load_with_log(spec: &ProgramSpec<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
+/// What verifying a program that the kernel accepts took.
+#[must_use]
+pub fn program_stats(spec: &ProgramSpec<'_>) -> String {
+    let mut log = vec![0; LOG_SIZE];
+    match load_with_log(spec, LOG_STATS, &mut log) {
+        Ok(_) => log_text(&log),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn log_text(log: &[u8]) -> String {
+    let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());
+    String::from_utf8_lossy(&log[..end]).into_owned()
+}
+
+fn load_with_log(spec: &ProgramSpec<'_>, level: u32, log: &mut [u8]) -> io::Result<OwnedFd> {
     let mut attr = zeroed();
     // SAFETY: writing the fields of this command's variant.
     let load = unsafe { &mut attr.__bindgen_anon_3 };
@@ -166,7 +185,7 @@ fn load_with_log(spec: &ProgramSpec<'_>, log: &mut [u8]) -> io::Result<OwnedFd> 
     }
     load.attach_btf_id = spec.attach_btf_id;
     if !log.is_empty() {
-        load.log_level = 1;
+        load.log_level = level;
         load.log_size = log.len() as u32;
         load.log_buf = log.as_mut_ptr() as u64;
     }

@@ -99,7 +99,8 @@ impl Session {
         ready::check(&common)?;
         let filter = Filter::new(&common)?;
         caps::raise_memlock();
-        let kernel = read_kernel(common.btf.as_deref(), &wanted_names(&object, plan))?;
+        let mut kernel = read_kernel(common.btf.as_deref(), &wanted_names(&object, plan))?;
+        kernel.verbose = common.verbose > 1;
         if common.dry_run {
             return dry_run(&kernel, plan, &object).map(|()| None);
         }

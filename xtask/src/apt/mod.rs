@@ -8,10 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 
 use crate::process;
 use crate::report;
+use crate::scratch::Scratch;
 use sources::{Entry, Mirror};
 
 const SYSTEM_LIST: &str = "/etc/apt/sources.list";
@@ -52,27 +53,31 @@ impl Apt {
         wanted: impl Fn(&Candidate) -> bool,
         folder: &Path,
     ) -> Result<(Candidate, PathBuf)> {
-        let suites: Vec<Suite> = suites.iter().filter_map(|name| self.suite(name)).collect();
+        let fetched: Vec<Suite> = suites.iter().filter_map(|name| self.suite(name)).collect::<Result<_>>()?;
         let mut found = Vec::new();
-        for suite in &suites {
-            suite.update()?;
+        for suite in &fetched {
             let candidates = suite.candidates(prefix)?.into_iter().filter(&wanted);
             found.extend(candidates.map(|candidate| (suite, candidate)));
         }
         found.sort_by(|(_, a), (_, b)| version::compare(&b.version, &a.version));
-        download_first(found, folder).unwrap_or_else(|| {
-            let names: Vec<&str> = suites.iter().map(|suite| suite.name.as_str()).collect();
-            bail!("no fitting package {prefix}* in {}", names.join(", "))
-        })
+        let nothing = || Err(Error::msg(format!("no {prefix}* in {}", suites.join(", "))));
+        download_first(found, folder).unwrap_or_else(nothing)
     }
 
     /// `None`: this machine's configuration names no mirror for it.
-    fn suite(&self, name: &str) -> Option<Suite> {
+    fn suite(&self, name: &str) -> Option<Result<Suite>> {
         let is_security = name.ends_with("-security");
         let mirror = if is_security { self.security.as_ref()? } else { &self.archive };
+        Some(self.fetch_lists(name, mirror))
+    }
+
+    fn fetch_lists(&self, name: &str, mirror: &Mirror) -> Result<Suite> {
+        report::progress(format!("fetching the package list of Debian {name}"));
         // Two xtasks may be at it.
-        let folder = self.folder.join(format!("{name}-{}", std::process::id()));
-        Some(Suite { name: name.to_owned(), folder, mirror: mirror.clone() })
+        let folder = Scratch::new(self.folder.join(format!("{name}-{}", std::process::id())))?;
+        let suite = Suite { folder };
+        suite.fetch_lists(&sources::stanza(mirror, name))?;
+        Ok(suite)
     }
 }
 
@@ -95,9 +100,7 @@ fn download_first(
 /// they go with it.
 #[derive(Debug)]
 struct Suite {
-    name: String,
-    folder: PathBuf,
-    mirror: Mirror,
+    folder: Scratch,
 }
 
 impl Suite {
@@ -122,11 +125,10 @@ impl Suite {
         files.find(is_it).with_context(|| format!("apt-get left no file of {package}"))
     }
 
-    fn update(&self) -> Result<()> {
-        report::progress(format!("fetching the package list of Debian {}", self.name));
+    fn fetch_lists(&self, stanza: &str) -> Result<()> {
         fs::create_dir_all(self.folder.join("lists/partial"))?;
         fs::create_dir_all(self.folder.join("cache/archives/partial"))?;
-        fs::write(self.list(), sources::stanza(&self.mirror, &self.name))?;
+        fs::write(self.list(), stanza)?;
         fs::write(self.configuration_file(), self.configuration())?;
         process::run_quietly(self.apt("apt-get").args(["update", "-qq"]))
     }
@@ -172,13 +174,6 @@ Acquire::Languages "none";
 
     fn list(&self) -> PathBuf {
         self.folder.join("suite.sources")
-    }
-}
-
-impl Drop for Suite {
-    fn drop(&mut self) {
-        // What is left behind costs room and nothing else.
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 

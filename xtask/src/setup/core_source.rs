@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::apt::{self, Apt, version};
 use crate::process;
 use crate::report;
+use crate::scratch::Scratch;
 use crate::workspace::{self, Workspace};
 
 /// rustup without a network may hang.
@@ -43,38 +44,28 @@ fn library(sysroot: &Path) -> PathBuf {
     sysroot.join("lib/rustlib/src/rust/library")
 }
 
+/// Fetched and unpacked beside its place, so that only a whole library ever stands there.
 fn from_debian(workspace: &Workspace, sysroot: &Path) -> Result<()> {
     let release = workspace::rustc_version()?;
-    let folder = workspace.cache.join("rust-src");
-    let deb = fetch(&Apt::open(&workspace.cache)?, &release, &folder)?;
-    apt::unpack(&deb, &folder)?;
-    let source = folder.join(format!("usr/src/rustc-{release}/library"));
-    copy(&source, &library(sysroot))?;
-    fs::remove_dir_all(&folder)?;
-    Ok(())
+    let library = library(sysroot);
+    let scratch = Scratch::new(library.with_extension("partial"))?;
+    let deb = fetch(&Apt::open(&workspace.cache)?, &release, &scratch)?;
+    apt::unpack(&deb, &scratch)?;
+    let source = scratch.join(format!("usr/src/rustc-{release}/library"));
+    fs::rename(source, &library).with_context(|| format!("cannot write {}", library.display()))
 }
 
+/// From the first suite that has the same release as rustc.
 fn fetch(apt: &Apt, release: &str, folder: &Path) -> Result<PathBuf> {
     let is_it = |candidate: &apt::Candidate| {
         candidate.package == "rust-src" && version::release(&candidate.version) == release
     };
+    let mut refusals = Vec::new();
     for suite in SUITES {
-        if let Ok((_, deb)) = apt.fetch(&[suite], "rust-src", is_it, folder) {
-            return Ok(deb);
+        match apt.fetch(&[suite], "rust-src", is_it, folder) {
+            Ok((_, deb)) => return Ok(deb),
+            Err(error) => refusals.push(format!("{suite}: {error:#}")),
         }
     }
-    bail!("no Debian suite of {} has rust-src {release}", SUITES.join(", "))
-}
-
-/// Copied beside its place and renamed, so that a broken copy is never taken for the whole.
-fn copy(source: &Path, library: &Path) -> Result<()> {
-    let parent = library.parent().context("the library has no parent folder")?;
-    let partial = parent.join("library.partial");
-    let cannot = || format!("cannot write {}", parent.display());
-    fs::create_dir_all(parent).with_context(cannot)?;
-    if partial.exists() {
-        fs::remove_dir_all(&partial)?;
-    }
-    process::run_quietly(Command::new("cp").arg("-r").arg(source).arg(&partial))?;
-    fs::rename(&partial, library).with_context(cannot)
+    bail!("Debian has no rust-src {release}: {}", refusals.join("; "))
 }

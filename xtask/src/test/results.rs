@@ -74,11 +74,14 @@ impl Runner {
         })
     }
 
-    /// All that was printed but for good tests and the tally.
+    /// All that was printed but for good tests and the tally. Of an unfinished run the good
+    /// ones too: they tell how far it came.
     pub fn remarks(&self) -> impl Iterator<Item = &str> {
+        let is_finished = self.tally.is_some();
         let is_good = |line: &str| line.starts_with("test ") && line.ends_with("... ok");
         let is_frame = |line: &str| line.starts_with("== ") || Tally::parse(line).is_some();
-        self.lines.iter().map(String::as_str).filter(move |line| !is_good(line) && !is_frame(line))
+        let is_remark = move |line: &&str| !(is_finished && is_good(line) || is_frame(line));
+        self.lines.iter().map(String::as_str).filter(is_remark)
     }
 }
 
@@ -116,6 +119,8 @@ mod tests {
         assert_eq!(runner.skipped().collect::<Vec<_>>(), ["b::y"]);
         let remarks: Vec<&str> = runner.remarks().collect();
         assert_eq!(remarks, ["test b::y ... skipped: no z", "test c ... FAILED", "  rows differ"]);
-        assert!(Runner::parse("test a ... ok\n").tally.is_none());
+        let unfinished = Runner::parse("test a ... ok\n");
+        assert!(unfinished.tally.is_none());
+        assert_eq!(unfinished.remarks().count(), 1);
     }
 }

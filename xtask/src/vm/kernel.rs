@@ -9,6 +9,7 @@ use super::bzimage;
 use super::modules::{self, Module};
 use crate::apt::{self, Apt, Candidate};
 use crate::report;
+use crate::scratch::Scratch;
 use crate::workspace::Workspace;
 
 /// A series that tracer supports, and the suites that have its kernels.
@@ -51,18 +52,17 @@ impl Series {
     /// Everything is made in a folder beside and moved when it is whole.
     fn fetch(&self, workspace: &Workspace, folder: &Path, btf: &Path) -> Result<()> {
         report::progress(format!("fetching Debian's cloud kernel {}: a VM boots it", self.name));
-        let partial = folder.with_extension("partial");
-        remove_folder(&partial)?;
-        let download = partial.join("download");
+        let beside = |what| folder.with_file_name(format!("{}-{what}", self.name));
+        let (package, kept) = (Scratch::new(beside("package"))?, Scratch::new(beside("kept"))?);
         let prefix = format!("linux-image-{}.", self.name);
         let apt = Apt::open(&workspace.cache)?;
-        let (_, deb) = apt.fetch(self.suites, &prefix, is_cloud_kernel, &download)?;
-        apt::unpack(&deb, &download)?;
-        keep_files(&download, &partial, btf)?;
-        remove_folder(&download)?;
-        remove_folder(folder)?;
-        fs::rename(&partial, folder)?;
-        Ok(())
+        let (_, deb) = apt.fetch(self.suites, &prefix, is_cloud_kernel, &package)?;
+        apt::unpack(&deb, &package)?;
+        keep_files(&package, &kept, btf)?;
+        if folder.exists() {
+            fs::remove_dir_all(folder)?;
+        }
+        fs::rename(&*kept, folder).with_context(|| format!("cannot write {}", folder.display()))
     }
 }
 
@@ -133,11 +133,4 @@ fn write_btf(image: &Path, scratch: &Path, btf: &Path) -> Result<()> {
 fn module_tree(package: &Path, release: &str) -> PathBuf {
     let merged = package.join("usr/lib/modules").join(release);
     if merged.exists() { merged } else { package.join("lib/modules").join(release) }
-}
-
-fn remove_folder(folder: &Path) -> Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
-    }
-    Ok(())
 }

@@ -5,6 +5,7 @@ use super::qemu::{End, Record};
 use crate::test::results::{self, Runner};
 
 /// Lines of the guest's init between the parts of the results.
+const STATUS: &str = "== exit status ";
 const DMESG: &str = "== dmesg";
 const END: &str = "== end";
 
@@ -42,10 +43,13 @@ impl Verdict {
             End::Panicked => problems.push("the kernel panicked".to_owned()),
             End::TimedOut => problems.push("the time limit was reached".to_owned()),
         }
-        if runner.tally.is_none() {
-            problems.push("the test runner did not finish".to_owned());
-        } else if dmesg.is_none() {
-            problems.push("the machine ended before its log was written".to_owned());
+        match (runner.tally, dmesg) {
+            (None, _) => problems.push("the test runner did not finish".to_owned()),
+            (_, None) => problems.push("the machine ended before its log was written".to_owned()),
+            (Some(tally), _) if tally.failed == 0 && !has_succeeded(output) => {
+                problems.push("the test runner ended with an error".to_owned());
+            }
+            _ => {}
         }
         let splats = splats(dmesg.unwrap_or_default(), expected::DMESG);
         problems.extend(splats.map(|line| format!("the kernel said: {line}")));
@@ -60,6 +64,10 @@ impl Verdict {
         tally.failed += self.problems.len();
         tally
     }
+}
+
+fn has_succeeded(output: &str) -> bool {
+    output.lines().any(|line| line.strip_prefix(STATUS) == Some("0"))
 }
 
 /// The runner's output, and the log if it was written to its end.
@@ -109,6 +117,13 @@ mod tests {
         let verdict = Verdict::new("6.1", &record(&format!("{GOOD}== dmesg\nfine\n== end\n")));
         assert!(verdict.problems.is_empty(), "{:?}", verdict.problems);
         assert_eq!(verdict.tally().to_string(), "1 passed, 0 failed, 0 skipped");
+    }
+
+    #[test]
+    fn a_runner_that_ends_badly_has_failed() {
+        let bad = GOOD.replace("status 0", "status 139");
+        let verdict = Verdict::new("6.1", &record(&format!("{bad}== dmesg\n== end\n")));
+        assert_eq!(verdict.tally().failed, 1);
     }
 
     #[test]

@@ -1,0 +1,218 @@
+//! The filters that every tool has, with opensnoop.
+
+use std::{
+    collections::BTreeSet,
+    io::{Read, Write, pipe},
+    sync::mpsc::channel,
+    thread,
+};
+
+use crate::harness::{
+    Cgroup, Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, equal, json,
+    load::NOBODY, rows, sys,
+};
+
+pub const SUITE: Suite = Suite {
+    name: "cli::filters",
+    standard: None,
+    tests: &[
+        Test::new("several_pids", several_pids),
+        Test::new("threads", threads),
+        Test::new("descendants", descendants),
+        Test::new("descendants_that_are_there", descendants_that_are_there),
+        Test::new("names", names),
+        Test::new("cgroups", cgroups),
+        Test::new("filters_add_up", filters_add_up),
+    ],
+    workloads: &[
+        Workload::new("open-tree", open_tree),
+        Workload::new("open-late-tree", open_late_tree),
+        Workload::new("open-threads", open_threads),
+    ],
+};
+
+fn open() {
+    let args = [libc::AT_FDCWD as usize, c"/dev/null".as_ptr() as usize, 0, 0];
+    if let Ok(fd) = sys::call(libc::SYS_openat, &args) {
+        let _ = sys::close(fd);
+    }
+}
+
+/// The processes in rows.
+fn pids(rows: &[Value]) -> BTreeSet<u64> {
+    rows.iter().map(|row| rows::number(row, "pid")).collect()
+}
+
+fn set(account: &Value, key: &str) -> BTreeSet<u64> {
+    account[key].as_array().into_iter().flatten().filter_map(Value::as_u64).collect()
+}
+
+fn several_pids() -> Result<()> {
+    let mut loads = (0..3).map(|_| Load::start(&["opens", "5"])).collect::<Result<Vec<_>>>()?;
+    let chosen = format!("{},{}", loads[0].id, loads[2].id);
+    let tool = Tool::json("opensnoop", &["-p", &chosen])?;
+    for load in &mut loads {
+        load.finish()?;
+    }
+    let rows = tool.interrupt()?.ok()?.rows()?;
+    equal("rows", rows.len(), 10)?;
+    equal("pids", pids(&rows), BTreeSet::from([loads[0].id.into(), loads[2].id.into()]))
+}
+
+/// Three threads, which are there before the gate, open after it.
+fn open_threads(gate: &mut Gate, _: &[String]) -> Result<Value> {
+    let (tell, tids) = channel();
+    let threads: Vec<_> = (0..3)
+        .map(|_| {
+            let (go, wait) = channel::<()>();
+            let tell = tell.clone();
+            let thread = thread::spawn(move || {
+                let _ = tell.send(sys::tid());
+                let _ = wait.recv();
+                open();
+            });
+            (go, thread)
+        })
+        .collect();
+    let tids: Vec<u32> = tids.iter().take(threads.len()).collect();
+    gate.wait(&json!({ "tids": tids }))?;
+    for (go, thread) in threads {
+        go.send(())?;
+        thread.join().ok().context("a thread")?;
+    }
+    open();
+    Ok(json!({}))
+}
+
+fn threads() -> Result<()> {
+    let mut load = Load::start(&["open-threads"])?;
+    let tids = load.setup["tids"].as_array().cloned().context("no tids")?;
+    let tool = Tool::json("opensnoop", &["-t", &format!("{},{}", tids[0], tids[2])])?;
+    load.finish()?;
+    let rows = tool.interrupt()?.ok()?.rows()?;
+    let want = [&tids[0], &tids[2]].map(|tid| json!({ "pid": load.id, "tid": tid }));
+    rows::are_in_any_order(&rows, &want, &["tid"])
+}
+
+/// Opens, as do a child and its child.
+fn tree(gate: &mut Gate, is_late: bool) -> Result<Value> {
+    let (mut pids, mut tell) = pipe()?;
+    let (wait, go) = pipe()?;
+    if !is_late {
+        gate.wait(&json!({}))?;
+    }
+    let child = sys::fork(|| {
+        let grandchild = sys::fork(|| {
+            let _ = sys::readable(&wait, crate::harness::deadline());
+            open();
+            0
+        });
+        let _ = tell.write_all(&grandchild.as_ref().unwrap_or(&0).to_ne_bytes());
+        let _ = sys::readable(&wait, crate::harness::deadline());
+        open();
+        grandchild.and_then(sys::wait).map_or(1, |_| 0)
+    })?;
+    let mut grandchild = [0; 4];
+    pids.read_exact(&mut grandchild)?;
+    if is_late {
+        gate.wait(&json!({}))?;
+    }
+    (&go).write_all(b"go")?;
+    open();
+    equal("the child's status", sys::wait(child)?, 0)?;
+    Ok(json!({ "pids": [sys::pid(), child, i32::from_ne_bytes(grandchild)] }))
+}
+
+fn open_tree(gate: &mut Gate, _: &[String]) -> Result<Value> {
+    tree(gate, false)
+}
+
+/// The same with children that are there before the gate.
+fn open_late_tree(gate: &mut Gate, _: &[String]) -> Result<Value> {
+    tree(gate, true)
+}
+
+fn expect_tree(name: &str) -> Result<()> {
+    let mut load = Load::start(&[name])?;
+    let tool = Tool::json("opensnoop", &["-f", "-p", &load.pid()])?;
+    let account = load.finish()?;
+    let rows = tool.interrupt()?.ok()?.rows()?;
+    equal("pids", pids(&rows), set(&account, "pids"))?;
+    equal("rows", rows.len(), 3)
+}
+
+fn descendants() -> Result<()> {
+    expect_tree("open-tree")?;
+    let mut load = Load::start(&["open-tree"])?;
+    let tool = Tool::json("opensnoop", &["-p", &load.pid()])?;
+    load.finish()?;
+    equal("pids without -f", pids(&tool.interrupt()?.ok()?.rows()?), BTreeSet::from([load.id.into()]))
+}
+
+fn descendants_that_are_there() -> Result<()> {
+    expect_tree("open-late-tree")
+}
+
+fn names() -> Result<()> {
+    // What to ask for, and whether `name-one` and `name-two` are meant.
+    let table = [
+        ("name-one", [true, false]),
+        ("name-*", [true, true]),
+        ("name-?wo", [false, true]),
+        ("*e", [true, false]),
+        ("ame-one", [false, false]),
+        ("name-o", [false, false]),
+        ("*", [true, true]),
+    ];
+    for (glob, meant) in table {
+        let mut loads = ["name-one", "name-two"].map(|name| Load::plan(&["opens", "3"]).named(name).start());
+        let tool = Tool::json("opensnoop", &["-n", glob])?;
+        for load in loads.iter_mut().flatten() {
+            load.finish()?;
+        }
+        let rows = tool.interrupt()?.ok()?.rows()?;
+        for (load, meant) in loads.into_iter().zip(meant) {
+            let seen = rows::of_pid(&rows, load?.id).len();
+            equal(&format!("rows with {glob}"), seen, if meant { 3 } else { 0 })?;
+        }
+    }
+    Ok(())
+}
+
+fn cgroups() -> Result<()> {
+    let group = Cgroup::new("group")?;
+    let below = group.child("below")?;
+    let mut loads = (0..4).map(|_| Load::start(&["opens", "5"])).collect::<Result<Vec<_>>>()?;
+    group.add(loads[0].id)?;
+    below.add(loads[1].id)?;
+    let tool = Tool::json("opensnoop", &["--cgroup", group.arg()])?;
+    // A cgroup that is not there yet is a descendant just as well.
+    let late = group.child("late")?;
+    late.add(loads[2].id)?;
+    for load in &mut loads {
+        load.finish()?;
+    }
+    let rows = tool.interrupt()?.ok()?.rows()?;
+    let inside: BTreeSet<u64> = loads[..3].iter().map(|load| load.id.into()).collect();
+    equal("pids", pids(&rows), inside)?;
+    equal("rows", rows.len(), 15)
+}
+
+fn filters_add_up() -> Result<()> {
+    let mut meant = Load::plan(&["opens", "3"]).named("meant").user(NOBODY).start()?;
+    let mut others = [
+        Load::plan(&["opens", "3"]).named("meant").start()?,
+        Load::plan(&["opens", "3"]).named("other").user(NOBODY).start()?,
+        Load::plan(&["opens", "3"]).named("meant").user(NOBODY).start()?,
+    ];
+    let all = [&[&meant][..], &others[..2].iter().collect::<Vec<_>>()].concat();
+    let list = all.iter().map(|load| load.pid()).collect::<Vec<_>>().join(",");
+    let user = NOBODY.to_string();
+    let tool = Tool::json("opensnoop", &["-p", &list, "-n", "meant", "-u", &user])?;
+    for load in others.iter_mut().chain([&mut meant]) {
+        load.finish()?;
+    }
+    let rows = tool.interrupt()?.ok()?.rows()?;
+    ensure!(rows.iter().all(|row| row["uid"] == NOBODY), "the users are {rows:?}");
+    equal("pids", pids(&rows), BTreeSet::from([meant.id.into()]))
+}

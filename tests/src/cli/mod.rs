@@ -1,0 +1,49 @@
+//! What all tools share: the command line's promises, whatever is traced.
+
+mod errors;
+mod filters;
+mod life;
+mod output;
+
+use crate::harness::{
+    Gate, Output, Result, Suite, Value, Workload, bail, json,
+    load::{self, NOBODY},
+    sys, tracer,
+};
+use crate::tools;
+
+pub const SUITES: &[&Suite] = &[&SHARED, &errors::SUITE, &filters::SUITE, &life::SUITE, &output::SUITE];
+
+/// Workloads that belong to nobody in particular.
+const SHARED: Suite = Suite {
+    name: "cli",
+    standard: None,
+    tests: &[],
+    workloads: &[Workload::new("idle", load::idle), Workload::new("die", die)],
+};
+
+/// Ends by SIGTERM.
+fn die(gate: &mut Gate, _: &[String]) -> Result<Value> {
+    gate.wait(&json!({}))?;
+    sys::kill(sys::pid(), libc::SIGTERM)?;
+    bail!("outlived its end")
+}
+
+/// The names of the tools that have scenarios.
+fn tool_names() -> impl Iterator<Item = &'static str> {
+    tools::SUITES.iter().map(|suite| suite.name)
+}
+
+/// Those of them that this kernel can run.
+fn tool_names_here() -> impl Iterator<Item = &'static str> {
+    let can_run =
+        |suite: &&&Suite| suite.standard.as_ref().is_some_and(|standard| (standard.needs)().is_ok());
+    tools::SUITES.iter().filter(can_run).map(|suite| suite.name)
+}
+
+/// A run as an unprivileged user, of a program that such a user can reach.
+fn as_nobody(words: &[&str]) -> Result<Output> {
+    let home = crate::harness::Scratch::new()?;
+    let program = home.program("tracer", &crate::harness::tool::path()?)?;
+    tracer(words).program(&program).user(NOBODY).output()
+}

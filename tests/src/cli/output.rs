@@ -1,0 +1,204 @@
+//! What is printed where, and how.
+
+use std::{collections::BTreeSet, fs, fs::File, os::fd::OwnedFd};
+
+use super::{as_nobody, tool_names};
+use crate::harness::{
+    Context, Load, Output, Result, Scratch, Suite, Test, Tool, Value, ensure, equal, load, rows, sys, tracer,
+};
+
+pub const SUITE: Suite = Suite {
+    name: "cli::output",
+    standard: None,
+    tests: &[
+        Test::user("list", list),
+        Test::user("list_as_json", list_as_json),
+        Test::user("doctor", doctor),
+        Test::new("doctor_without_privilege", doctor_without_privilege),
+        Test::user("help", help),
+        Test::new("times", times),
+        Test::new("no_header", no_header),
+        Test::new("quiet_and_verbose", quiet_and_verbose),
+        Test::new("a_closed_stdout", a_closed_stdout),
+        Test::new("a_file", a_file),
+        Test::new("a_commands_stdout_is_its_own", a_commands_stdout_is_its_own),
+    ],
+    workloads: &[],
+};
+
+fn list() -> Result<()> {
+    let output = tracer(&["list"]).output()?.ok()?;
+    let words: Vec<&str> = output.text()?.split_whitespace().collect();
+    tool_names().try_for_each(|tool| {
+        ensure!(words.contains(&tool), "{tool} is not listed");
+        Ok(())
+    })
+}
+
+/// Whether a value is a text, or holds it at any depth, or has it as a key.
+fn mentions(value: &Value, text: &str) -> bool {
+    match value {
+        Value::String(own) => own == text,
+        Value::Array(values) => values.iter().any(|value| mentions(value, text)),
+        Value::Object(members) => members.iter().any(|(key, value)| key == text || mentions(value, text)),
+        _ => false,
+    }
+}
+
+/// JSON in one document or in lines, which names all tools.
+fn names_all_tools(output: &Output) -> Result<()> {
+    let values = serde_json::Deserializer::from_str(output.text()?).into_iter::<Value>();
+    let values: Vec<Value> = values.collect::<Result<_, _>>()?;
+    tool_names().try_for_each(|tool| {
+        ensure!(values.iter().any(|value| mentions(value, tool)), "{tool} is not there");
+        Ok(())
+    })
+}
+
+fn list_as_json() -> Result<()> {
+    names_all_tools(&tracer(&["list", "--json"]).output()?.ok()?)
+}
+
+fn doctor() -> Result<()> {
+    let output = tracer(&["doctor"]).output()?.ok()?;
+    let text = output.text()?;
+    for word in tool_names().chain(["BTF", "tracefs", "kprobe", "cgroup"]) {
+        let is_there = text.to_lowercase().contains(&word.to_lowercase());
+        ensure!(is_there, "the doctor is silent about {word}");
+    }
+    names_all_tools(&tracer(&["doctor", "--json"]).output()?.ok()?)
+}
+
+fn doctor_without_privilege() -> Result<()> {
+    names_all_tools(&as_nobody(&["doctor", "--json"])?.ok()?)?;
+    names_all_tools(&as_nobody(&["list", "--json"])?.ok()?)
+}
+
+fn help() -> Result<()> {
+    let output = tracer(&["--help"]).output()?.ok()?;
+    ensure!(output.text()?.contains("opensnoop"), "the tools are not there: {output}");
+    let version = tracer(&["--version"]).output()?.ok()?;
+    ensure!(version.text()?.contains("tracer"), "no version: {version}");
+    let mut summaries = BTreeSet::new();
+    for tool in tool_names() {
+        let output = tracer(&[tool, "--help"]).output()?.ok()?;
+        let text = output.text()?;
+        let summary = text.lines().next().unwrap_or("").to_owned();
+        ensure!(summaries.insert(summary), "{tool} --help starts like another's: {text}");
+        for flag in ["--pid", "--duration", "--format", "--output", "--cgroup"] {
+            ensure!(text.contains(flag), "{tool} --help is silent about {flag}");
+        }
+    }
+    Ok(())
+}
+
+/// The lines of opensnoop beside three opens.
+fn lines(args: &[&str]) -> Result<Vec<String>> {
+    let mut load = Load::start(&["opens", "3"])?;
+    let pid = load.pid();
+    let tool = Tool::text("opensnoop", &[args, &["-p", &pid]].concat())?;
+    load.finish()?;
+    let output = tool.interrupt()?.ok()?;
+    Ok(output.lines()?.into_iter().map(String::from).collect())
+}
+
+/// Whether a text is as the form, where `d` stands for a digit.
+fn fits(form: &str, text: &str) -> bool {
+    let fits = |(form, char): (char, char)| if form == 'd' { char.is_ascii_digit() } else { form == char };
+    form.len() == text.len() && form.chars().zip(text.chars()).all(fits)
+}
+
+fn times() -> Result<()> {
+    type IsRight<'a> = dyn Fn(&str) -> bool + 'a;
+    let is_seconds = |text: &str, from: f64, to: f64| {
+        text.parse::<f64>().is_ok_and(|seconds| (from..=to).contains(&seconds))
+    };
+    let now = sys::unix_time().as_secs_f64();
+    let wall = |text: &str| fits("dd:dd:dd.dddddd", text);
+    let iso = |text: &str| {
+        fits("dddd-dd-ddTdd:dd:dd.dddddd+dd:dd", text)
+            || fits("dddd-dd-ddTdd:dd:dd.dddddd-dd:dd", text)
+            || rows::is_time(text)
+    };
+    let rel = |text: &str| is_seconds(text, 0.0, 600.0);
+    let unix = |text: &str| is_seconds(text, now - 600.0, now + 600.0);
+    let forms: [(&str, &IsRight<'_>); 6] = [
+        ("-T", &wall),
+        ("--time=wall", &wall),
+        ("--time=iso", &iso),
+        ("--time=rel", &rel),
+        ("--time=delta", &rel),
+        ("-T=unix", &unix),
+    ];
+    for (flag, is_right) in forms {
+        let lines = lines(&[flag])?;
+        equal("lines", lines.len(), 4)?;
+        ensure!(lines[0].trim_start().starts_with("TIME"), "{flag}: the header is {}", lines[0]);
+        for line in &lines[1..] {
+            let time = line.split_whitespace().next().unwrap_or("");
+            ensure!(is_right(time), "{flag} gives {time:?}");
+        }
+    }
+    Ok(())
+}
+
+fn no_header() -> Result<()> {
+    for format in ["table", "csv", "tsv"] {
+        let with = lines(&["-F", format])?.len();
+        let without = lines(&["-F", format, "--no-header"])?.len();
+        equal(&format!("lines of {format}"), (with, without), (4, 3))?;
+    }
+    Ok(())
+}
+
+fn quiet_and_verbose() -> Result<()> {
+    let run = |flag: &str| {
+        let mut load = Load::start(&["opens", "3"])?;
+        let tool = Tool::json("opensnoop", &[flag, "-p", &load.pid()])?;
+        load.finish()?;
+        tool.interrupt()
+    };
+    equal("rows", run("-q")?.ok()?.rows()?.len(), 3)?;
+    let verbose = run("-v")?;
+    equal("rows", verbose.rows()?.len(), 3)?;
+    equal("exit code", verbose.code, 0)?;
+    let is_told = verbose.stderr.contains("sys_exit") || verbose.stderr.contains("openat");
+    ensure!(is_told, "the hooks are not told: {verbose}");
+    Ok(())
+}
+
+fn a_closed_stdout() -> Result<()> {
+    let (reader, writer) = std::io::pipe()?;
+    drop(reader);
+    let mut load = Load::start(&["opens", "3"])?;
+    let run = tracer(&["opensnoop", "-p", &load.pid()]);
+    let tool = run.stdout(File::from(OwnedFd::from(writer))).start()?;
+    load.finish()?;
+    tool.end()?.ok().map(drop)
+}
+
+fn a_file() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let file = scratch.file("rows");
+    fs::write(&file, "what was there before\n")?;
+    let printed = lines(&["-F", "csv", "-o", &file])?;
+    equal("lines on stdout", printed.len(), 0)?;
+    equal("lines in the file", fs::read_to_string(&file)?.lines().count(), 4)
+}
+
+fn a_commands_stdout_is_its_own() -> Result<()> {
+    let run = |args: &[&str]| {
+        let run = tracer(&[&["opensnoop"], args, &["--"]].concat()).arg(load::this_program()?);
+        let output = run.arg(load::WORD).arg("opens").arg("3").output()?;
+        equal("exit code", output.code, 0).context(output.to_string())?;
+        Ok::<_, anyhow::Error>(output)
+    };
+    let opens = |text: &str| text.lines().filter(|line| line.ends_with(" /dev/null")).count();
+    let output = run(&[])?;
+    equal("lines on stdout", output.lines()?.len(), 2)?;
+    equal("rows on stderr", opens(&output.stderr), 3)?;
+    let output = run(&["-o", "-"])?;
+    equal("rows on stdout", opens(output.text()?), 3)?;
+    ensure!(output.stderr.is_empty(), "no word on stderr was expected: {output}");
+    Ok(())
+}
