@@ -91,7 +91,7 @@ impl Standard {
     }
 
     fn start(&self, more: &[&str], chosen: &[String]) -> Result<Tool> {
-        tracer(&as_strs(&self.words(more, chosen))).start()
+        tracer(&self.words(more, chosen)).start()
     }
 
     /// A command line; what is more comes last, where INTERVAL and COUNT stand.
@@ -155,10 +155,6 @@ impl Standard {
     }
 }
 
-fn as_strs(words: &[String]) -> Vec<&str> {
-    words.iter().map(String::as_str).collect()
-}
-
 /// The processes whose events an account is about.
 fn pids_of(account: &Value) -> Vec<Value> {
     let children = account["pids"].as_array().cloned();
@@ -181,8 +177,10 @@ fn sees_only_comm(standard: &Standard) -> Result<()> {
     let second = standard.plan().named("another-name").start()?;
     let chosen = ["-n", "want*-n?me"].map(String::from);
     let rows = standard.expect_only(first, second, &chosen)?;
-    let names = rows.iter().filter_map(|row| row.get("comm"));
-    names.into_iter().try_for_each(|name| equal("comm", name.as_str(), Some("wanted-name")))
+    for name in rows.iter().filter_map(|row| row.get("comm")) {
+        equal("comm", name.as_str(), Some("wanted-name"))?;
+    }
+    Ok(())
 }
 
 fn sees_only_user(standard: &Standard) -> Result<()> {
@@ -214,16 +212,18 @@ fn prints_a_table(standard: &Standard) -> Result<()> {
     for row in &cells {
         ensure!(row.len() >= standard.table.len(), "too few cells: {row:?}");
     }
-    if let Some(comm) = standard.table.iter().position(|name| *name == "comm") {
-        let own: Vec<String> = pids_of(&account).iter().map(Value::to_string).collect();
-        let own: Vec<_> = cells.iter().filter(|row| own.contains(&row[0].to_owned())).collect();
-        let names = own.iter().map(|row| row[comm]);
-        names.into_iter().try_for_each(|name| equal("comm", name, r"a\n1\x20b\x1b[31m\u{9b}"))?;
-        if let (Shape::Snoop, Events::Exactly(events)) = (standard.shape, standard.events) {
-            equal("rows", own.len() as u64, events)?;
-        }
+    let Some(comm) = standard.table.iter().position(|name| *name == "comm") else {
+        return Ok(());
+    };
+    let own: Vec<String> = pids_of(&account).iter().map(Value::to_string).collect();
+    let own: Vec<_> = cells.iter().filter(|row| own.iter().any(|pid| pid == row[0])).collect();
+    for row in &own {
+        equal("comm", row[comm], r"a\n1\x20b\x1b[31m\u{9b}")?;
     }
-    Ok(())
+    match (standard.shape, standard.events) {
+        (Shape::Snoop, Events::Exactly(events)) => equal("rows", own.len() as u64, events),
+        _ => Ok(()),
+    }
 }
 
 fn prints_csv_and_tsv(standard: &Standard) -> Result<()> {
@@ -252,7 +252,7 @@ fn runs_a_command(standard: &Standard) -> Result<()> {
     let scratch = Scratch::new()?;
     let file = scratch.file("rows");
     let words = standard.words(&["--json", "-o", &file], &[]);
-    let mut run = tracer(&as_strs(&words)).arg("--").arg(load::this_program()?).arg(load::WORD);
+    let mut run = tracer(&words).arg("--").arg(load::this_program()?).arg(load::WORD);
     for word in standard.load {
         run = run.arg(word);
     }
@@ -274,7 +274,7 @@ fn ends_well_when_the_pipe_closes(standard: &Standard) -> Result<()> {
     let pids = format!("{},{}", first.pid(), second.pid());
     let interval: &[&str] = if standard.shape == Shape::Snoop { &[] } else { &["1"] };
     let words = standard.words(&[&["--json"], interval].concat(), &standard.pids(&pids));
-    let mut tool = tracer(&as_strs(&words)).held().start()?;
+    let mut tool = tracer(&words).held().start()?;
     first.finish()?;
     ensure!(tool.head()?.starts_with("{\"ts\":"), "the first line is no row");
     second.finish()?;

@@ -4,13 +4,13 @@ use aya_ebpf::{
     Global,
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{
-        bpf_get_current_comm, bpf_get_current_uid_gid, bpf_ktime_get_ns,
-        generated::{bpf_ringbuf_output, bpf_ringbuf_query},
+        bpf_get_current_uid_gid,
+        generated::{bpf_get_current_comm, bpf_ktime_get_ns, bpf_ringbuf_output, bpf_ringbuf_query},
     },
     macros::map,
     maps::{PerCpuArray, RingBuf},
 };
-use tracer_common::record::Header;
+use tracer_common::record::{COMM_LEN, Header};
 
 use crate::filter::Current;
 
@@ -28,21 +28,39 @@ static WAKE_BYTES: Global<u64> = Global::new(0);
 /// Counts an event as lost.
 #[inline(always)]
 pub fn lost() {
+    lost_many(1);
+}
+
+/// Counts events as lost.
+#[inline(always)]
+pub fn lost_many(events: u64) {
     if let Some(count) = DROPS.get_ptr_mut(0) {
         // SAFETY: this CPU's own counter; an interrupt in between may cost one count at worst.
-        unsafe { *count += 1 };
+        unsafe { *count += events };
     }
 }
 
 /// Sends the first `len` bytes of `record`.
 #[inline(always)]
 pub fn send<T>(record: *const T, len: usize) {
-    let ring = (&raw const EVENTS).cast_mut().cast();
-    // SAFETY: the verifier checks that `record` is valid for `len` bytes.
-    let sent = unsafe { bpf_ringbuf_output(ring, record.cast_mut().cast(), len as u64, wake_flag(len)) };
-    if sent != 0 {
+    if output(record, len, wake_flag(len)) != 0 {
         lost();
     }
+}
+
+/// Sends the first `len` bytes of `record` without a look whether to wake the reader, and without
+/// a branch. Returns how many records were lost: 0 or 1.
+#[inline(always)]
+pub fn send_quietly<T>(record: *const T, len: usize) -> u64 {
+    output(record, len, BPF_RB_NO_WAKEUP.into()) as u64 >> 63
+}
+
+/// 0, or a negated errno.
+#[inline(always)]
+fn output<T>(record: *const T, len: usize, flags: u64) -> i64 {
+    let ring = (&raw const EVENTS).cast_mut().cast();
+    // SAFETY: the verifier checks that `record` is valid for `len` bytes.
+    unsafe { bpf_ringbuf_output(ring, record.cast_mut().cast(), len as u64, flags) }
 }
 
 /// A wake-up costs the traced program some 4 us, so only the record that makes the queue reach
@@ -60,16 +78,22 @@ fn wake_flag(len: usize) -> u64 {
     }
 }
 
-/// The header of an event that the current thread causes now.
+/// Writes the header of an event that the current thread causes now. In place, since the command
+/// name would be copied byte by byte otherwise.
 #[inline(always)]
-pub fn header(current: Current, kind: u32) -> Header {
-    Header {
-        // SAFETY: the helper has no preconditions.
-        ns: unsafe { bpf_ktime_get_ns() },
-        pid: current.pid,
-        tid: current.tid,
-        uid: bpf_get_current_uid_gid() as u32,
-        kind,
-        comm: bpf_get_current_comm().unwrap_or_default(),
-    }
+pub fn write_header(header: &mut Header, current: Current, kind: u32) {
+    // SAFETY: the helper has no preconditions.
+    header.ns = unsafe { bpf_ktime_get_ns() };
+    header.pid = current.pid;
+    header.tid = current.tid;
+    header.uid = bpf_get_current_uid_gid() as u32;
+    header.kind = kind;
+    write_comm(&mut header.comm);
+}
+
+/// Writes the current thread's command name.
+#[inline(always)]
+pub fn write_comm(comm: &mut [u8; COMM_LEN]) {
+    // SAFETY: the helper fills the whole array, with NULs too; it fails only for no length.
+    unsafe { bpf_get_current_comm((&raw mut *comm).cast(), COMM_LEN as u32) };
 }

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::{CString, OsString},
+    ffi::{CString, OsStr, OsString},
     fs::File,
     io::{self, BufRead, BufReader, PipeReader, Read, pipe},
     os::{
@@ -27,7 +27,7 @@ pub fn path() -> Result<PathBuf> {
 }
 
 /// A run of `tracer` with these arguments.
-pub fn tracer(words: &[&str]) -> Run {
+pub fn tracer(words: &[impl AsRef<OsStr>]) -> Run {
     Run {
         program: None,
         words: words.iter().map(OsString::from).collect(),

@@ -29,7 +29,7 @@ pub enum ObjectError {
     Relocate(#[from] aya_obj::relocation::EbpfRelocationError),
     #[error("the object file has no global {0} of {1} bytes")]
     Global(String, usize),
-    #[error("creating map {name} failed: {source}")]
+    #[error("creating map {name} failed")]
     Map { name: String, source: io::Error },
 }
 

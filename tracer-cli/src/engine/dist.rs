@@ -59,6 +59,7 @@ pub async fn run(session: Session, mut tool: Box<dyn Dist>) -> anyhow::Result<u8
             histograms.push((Key::default(), all));
         }
         histograms.sort_by_key(|(_, histogram)| std::cmp::Reverse(histogram.count()));
+        printer.interval(ns);
         for (key, histogram) in &histograms {
             let labels = tool.labels(key);
             if histogram.count() == 0 && !labels.is_empty() {

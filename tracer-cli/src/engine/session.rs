@@ -353,16 +353,25 @@ fn choose_from(
         match hooks.iter().map(|&hook| kernel.load(hook, object)).collect() {
             Ok(loaded) => return Ok((index, loaded)),
             Err(error) => {
-                if verbose > 0
-                    && let Some(log) = error.verifier_log()
-                {
-                    eprintln!("{log}");
+                if let Some(log) = error.verifier_log() {
+                    say_log(log, verbose);
                 }
                 refused.push(error);
             }
         }
     }
     Err(unsupported(&refused))
+}
+
+/// The verifier's log says most at its end.
+fn say_log(log: &str, verbose: u8) {
+    let lines: Vec<&str> = log.lines().collect();
+    let shown = match verbose {
+        0 => 0,
+        1 => 15,
+        _ => lines.len(),
+    };
+    lines[lines.len().saturating_sub(shown)..].iter().for_each(|line| eprintln!("{line}"));
 }
 
 fn unsupported(reasons: &[HookError]) -> anyhow::Error {

@@ -2,10 +2,15 @@
 
 use crate::tool::Entry;
 
+mod execsnoop;
 mod opensnoop;
 
 /// Every tool, by name.
-pub const TOOLS: &[Entry] = &[Entry::of::<opensnoop::Opensnoop>()];
+#[rustfmt::skip]
+pub const TOOLS: &[Entry] = &[
+    Entry::of::<execsnoop::Execsnoop>(),
+    Entry::of::<opensnoop::Opensnoop>(),
+];
 
 /// The tool with this name or alias.
 #[must_use]

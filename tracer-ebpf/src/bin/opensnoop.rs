@@ -51,14 +51,13 @@ fn on_exit<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let open = Open::of(&call);
     // SAFETY: the map's value, which only this program writes, and only on this CPU.
     let record = unsafe { &mut *record };
-    record.event = Event {
-        header: emit::header(current, 0),
-        ret: call.ret as i32,
-        flags: open.flags,
-        mode: open.mode,
-        path_len: 0,
-        names: NAMES_NONE,
-    };
+    let event = &mut record.event;
+    emit::write_header(&mut event.header, current, 0);
+    event.ret = call.ret as i32;
+    event.flags = open.flags;
+    event.mode = open.mode;
+    event.path_len = 0;
+    event.names = NAMES_NONE;
     let path_len = read_path(record, open.path);
     let names_len = write_names(record, path_len, open.dirfd);
     emit::send(record, size_of::<Event>() + path_len + names_len);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::workspace::Workspace;
 
@@ -35,10 +35,10 @@ fn missing(folders: &[(&str, BTreeSet<String>)]) -> Vec<String> {
     folders.iter().flat_map(lacks).collect()
 }
 
+/// Git keeps no empty folder, so one that is not there has no names.
 fn names(folder: &Path) -> Result<BTreeSet<String>> {
-    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut names = BTreeSet::new();
-    for entry in entries {
+    for entry in fs::read_dir(folder).into_iter().flatten() {
         let file = entry?.file_name().to_string_lossy().into_owned();
         if !NO_TOOLS.contains(&file.as_str()) {
             names.insert(file.split('.').next().unwrap_or_default().to_owned());

@@ -35,7 +35,7 @@ pub struct Options {
     /// Boot a VM (the newest kernel, or the one of --vm) into a shell
     #[arg(long, conflicts_with_all = ["no_vm", "filter", "strict"])]
     shell: bool,
-    /// How VMs run; kvm may hang where machines are nested
+    /// How VMs run
     #[arg(long, value_enum, default_value_t = Accelerator::Tcg)]
     accel: Accelerator,
     /// End a VM after so many seconds
