@@ -142,6 +142,8 @@ fn block_io(gate: &mut Gate, args: &[String]) -> Result<Value> {
 /// Writes blocks side by side through the cache, so that the kernel merges them on their way.
 fn block_merge(gate: &mut Gate, _: &[String]) -> Result<Value> {
     let Some(mut disk) = disk(gate, 0)? else { return Ok(json!({})) };
+    // Older kernels turn merging off for loop devices.
+    fs::write(format!("/sys/block/{}/queue/nomerges", disk.name), "0")?;
     gate.wait(&json!({ "disk": disk.name }))?;
     let before = disk.stat()?;
     for block in 0..256_u32 {

@@ -7,6 +7,7 @@ use std::{
         fd::{AsRawFd, OwnedFd},
         unix::net::{UnixListener, UnixStream},
     },
+    thread,
 };
 
 use crate::{
@@ -131,6 +132,12 @@ fn connect_table(gate: &mut Gate, _: &[String]) -> Result<Value> {
         let shown = if *errno == libc::EINPROGRESS { 0 } else { *errno };
         rows.push(row(*from, *to, shown));
     }
+    let to = listeners[0].local_addr()?;
+    let thread = thread::spawn(move || Ok::<_, io::Error>(row(TcpStream::connect(to)?.local_addr()?, to, 0)));
+    rows.push(thread.join().ok().context("a thread")??);
+    // IPv4 by way of an IPv6 socket is IPv4.
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST.to_ipv6_mapped(), to.port()))?;
+    rows.push(row((Ipv4Addr::LOCALHOST, stream.local_addr()?.port()).into(), to, 0));
     Ok(json!({ "rows": rows }))
 }
 

@@ -133,8 +133,9 @@ fn client_session(
     stream.read_exact(&mut vec![0; rx])?;
     thread::sleep(HOLD);
     pause()?;
-    stream.write_all(b"!")?;
+    // The server may end the session as soon as it has the last byte.
     let row = row(stream.local_addr()?, server, tx + 1, rx, since);
+    stream.write_all(b"!")?;
     if mode == Mode::Reset {
         let error = stream.read(&mut [0]).err();
         let is_reset = error.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionReset);

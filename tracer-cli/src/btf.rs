@@ -4,9 +4,11 @@
 //! about two: it notes where each type starts and remembers the ids of the few names asked for.
 //! Format: <https://docs.kernel.org/bpf/btf.html>.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fs::File, io, io::Read, ops::Deref, path::Path};
 
 use thiserror::Error;
+
+use crate::system::mapping::Mapping;
 
 const MAGIC: u16 = 0xeb9f;
 /// Deeper nesting of anonymous members or typedefs than this is not C but a hostile blob.
@@ -90,9 +92,47 @@ struct Type {
     details: usize,
 }
 
+/// The bytes of a BTF file.
+pub enum Blob {
+    /// Not copied: kernels from 6.15 on let their BTF be mapped.
+    Mapped(Mapping),
+    Read(Vec<u8>),
+}
+
+impl Blob {
+    /// Maps or reads a file.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+        // A regular file could be cut while it is mapped, which would be fatal; sysfs can't.
+        if path.starts_with("/sys/")
+            && let Ok(mapping) = Mapping::private(&file, length)
+        {
+            return Ok(Self::Mapped(mapping));
+        }
+        let mut data = Vec::with_capacity(length + 1);
+        file.read_to_end(&mut data)?;
+        Ok(Self::Read(data))
+    }
+}
+
+impl Deref for Blob {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(mapping) => mapping.bytes(),
+            Self::Read(data) => data,
+        }
+    }
+}
+
 /// A parsed blob, with the ids of the names it was told to look for.
 pub struct Btf {
-    data: Vec<u8>,
+    data: Blob,
     strings: std::ops::Range<usize>,
     /// Byte offset of each type's record by id; id 0 is void.
     records: Vec<u32>,
@@ -105,7 +145,7 @@ impl Btf {
     /// # Errors
     /// If the blob is no BTF of this machine's byte order, or damaged.
     pub fn parse<'a>(
-        data: Vec<u8>,
+        data: Blob,
         wanted: impl IntoIterator<Item = (Class, &'a str)>,
     ) -> Result<Self, BtfError> {
         let mut btf = Self { data, strings: 0..0, records: vec![0], ids: HashMap::new() };

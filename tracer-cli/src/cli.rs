@@ -109,11 +109,10 @@ fn command() -> Command {
 }
 
 fn tool_command(tool: &Entry) -> Command {
-    let command = Command::new(tool.about.name)
-        .about(tool.about.summary)
-        .visible_aliases(tool.about.aliases.iter().copied());
-    // The tool's positional arguments stand before the command, which is last.
-    Common::augment_args((tool.augment)(command))
+    let command = Command::new(tool.about.name).visible_aliases(tool.about.aliases.iter().copied());
+    // The tool's positional arguments stand before the command, which is last. The flags' structs
+    // bring descriptions of their own, so the tool's is set after them.
+    Common::augment_args((tool.augment)(command)).about(tool.about.summary).long_about(None)
 }
 
 /// An unknown tool's message, with the nearest name if one is near.

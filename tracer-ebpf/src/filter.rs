@@ -4,10 +4,7 @@
 
 use aya_ebpf::{
     Global,
-    helpers::{
-        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
-        generated::bpf_get_current_ancestor_cgroup_id,
-    },
+    helpers::{bpf_get_current_pid_tgid, bpf_get_current_uid_gid},
     macros::map,
     maps::HashMap,
 };
@@ -16,7 +13,7 @@ use tracer_common::{
     record::COMM_LEN,
 };
 
-use crate::{kernel::task_struct, ptr::Ptr};
+use crate::{emit, kernel::task_struct, ptr::Ptr, syscall::current_task};
 
 #[unsafe(no_mangle)]
 static FILTER_ON: Global<u32> = Global::new(0);
@@ -77,15 +74,16 @@ pub fn current() -> Option<Current> {
     if on & on::UID != 0 && !wants_uid(bpf_get_current_uid_gid() as u32) {
         return None;
     }
-    if on & on::COMM != 0 && !wants_comm(&bpf_get_current_comm().unwrap_or_default()) {
-        return None;
-    }
-    if on & on::CGROUP != 0 {
-        // SAFETY: the helper has no preconditions.
-        let id = unsafe { bpf_get_current_ancestor_cgroup_id(FILTER_CGROUP_LEVEL.load() as i32) };
-        if id != FILTER_CGROUP_ID.load() {
+    if on & on::COMM != 0 {
+        let mut comm = [0; COMM_LEN];
+        emit::write_comm(&mut comm);
+        if !wants_comm(&comm) {
             return None;
         }
+    }
+    // Not by bpf_get_current_ancestor_cgroup_id: tracing programs may call it only since 5.11 or so.
+    if on & on::CGROUP != 0 && !wants_cgroup(current_task()) {
+        return None;
     }
     Some(current)
 }
@@ -103,7 +101,12 @@ pub fn task<const DIRECT: bool>(task: Ptr<task_struct, DIRECT>) -> bool {
     if on & on::COMM != 0 && !wants_comm(&task.comm()) {
         return false;
     }
-    on & on::CGROUP == 0 || task.cgroup_ancestor(FILTER_CGROUP_LEVEL.load()) == FILTER_CGROUP_ID.load()
+    on & on::CGROUP == 0 || wants_cgroup(task)
+}
+
+#[inline(always)]
+fn wants_cgroup<const DIRECT: bool>(task: Ptr<task_struct, DIRECT>) -> bool {
+    task.cgroup_ancestor(FILTER_CGROUP_LEVEL.load()) == FILTER_CGROUP_ID.load()
 }
 
 #[inline(always)]
@@ -135,7 +138,10 @@ fn wants_comm(comm: &[u8; COMM_LEN]) -> bool {
             (&raw const (*patterns).end).read_volatile(),
         )
     };
-    for &byte in comm {
+    for byte in comm {
+        // SAFETY: a reference is valid to read. Byte by byte, so that older verifiers, which
+        // forget the range of what is put on the stack in parts, know each to be below 256.
+        let byte = unsafe { (&raw const *byte).read_volatile() };
         if byte == 0 {
             break;
         }

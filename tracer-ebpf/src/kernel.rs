@@ -122,7 +122,6 @@ kernel_structs! {
     sock {
         family: u16 = __sk_common.skc_family;
         state: u8 = __sk_common.skc_state;
-        num: u16 = __sk_common.skc_num;
         dport: u16 = __sk_common.skc_dport;
         rcv_saddr: [u8; 4] = __sk_common.skc_rcv_saddr;
         daddr: [u8; 4] = __sk_common.skc_daddr;
@@ -131,6 +130,11 @@ kernel_structs! {
         flags: u64 = __sk_common.skc_flags;
         sk_protocol: u16 = sk_protocol;
         sk_err: i32 = sk_err;
+    }
+
+    /// include/net/inet_sock.h
+    inet_sock {
+        inet_sport: u16 = inet_sport;
     }
 
     /// include/linux/tcp.h

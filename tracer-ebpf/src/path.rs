@@ -37,17 +37,19 @@ pub fn base_of(task: Ptr<task_struct, false>, dirfd: i32) -> Ptr<path, false> {
 }
 
 /// Writes a path's names, each with its NUL, from the last to the first, into `buffer`, which
-/// has room for `limit` bytes and one name more. Returns the number of bytes.
+/// has room for `limit` bytes and one name more. Returns the number of bytes, and whether they
+/// reach up to the root.
 ///
 /// # Safety
 /// `buffer` must have room for `limit + NAME_MAX` bytes, and nobody else may write paths on this
 /// CPU meanwhile.
 #[inline(always)]
-pub unsafe fn write_names(of: Ptr<path, false>, buffer: *mut u8, limit: usize) -> usize {
+pub unsafe fn write_names(of: Ptr<path, false>, buffer: *mut u8, limit: usize) -> (usize, bool) {
     let mut entry: Ptr<dentry, false> = of.dentry();
     let mut mounted: Ptr<vfsmount, false> = of.mnt();
     let offset_of_mnt = Ptr::<mount, false>::new(core::ptr::null()).mnt().addr();
-    let Some(written) = LENGTH.get_ptr_mut(0) else { return 0 };
+    let Some(written) = LENGTH.get_ptr_mut(0) else { return (0, false) };
+    let mut rooted = false;
     // SAFETY: this CPU's own value.
     unsafe { written.write_volatile(0) };
     for _ in 0..MAX_DEPTH {
@@ -56,6 +58,7 @@ pub unsafe fn write_names(of: Ptr<path, false>, buffer: *mut u8, limit: usize) -
             let mount: Ptr<mount, false> = Ptr::new((mounted.addr() - offset_of_mnt) as *const mount);
             let parent = mount.mnt_parent();
             if parent.is_null() || parent.addr() == mount.addr() {
+                rooted = true;
                 break;
             }
             entry = mount.mnt_mountpoint();
@@ -65,7 +68,12 @@ pub unsafe fn write_names(of: Ptr<path, false>, buffer: *mut u8, limit: usize) -
         let parent = entry.d_parent();
         // SAFETY: as above.
         let length = unsafe { written.read_volatile() };
-        if parent.is_null() || parent.addr() == entry.addr() || length > limit {
+        // Files that are in no directory, as those of pipes and memfds, are their own parents.
+        if parent.addr() == entry.addr() {
+            rooted = true;
+            break;
+        }
+        if parent.is_null() || length > limit {
             break;
         }
         // SAFETY: length is at most limit, and there is room for a name beyond it.
@@ -85,5 +93,5 @@ pub unsafe fn write_names(of: Ptr<path, false>, buffer: *mut u8, limit: usize) -
     }
     // SAFETY: as above.
     let length = unsafe { written.read_volatile() };
-    length.min(limit + NAME_MAX)
+    (length.min(limit + NAME_MAX), rooted)
 }

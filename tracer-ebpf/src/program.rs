@@ -91,6 +91,23 @@ macro_rules! function {
     };
 }
 
+/// Puts a body, `fn(Args<true>) -> Option<()>`, on an iterator over kernel objects. Its arguments
+/// are the members of `struct bpf_iter__NAME`, a word each.
+#[macro_export]
+macro_rules! iterator {
+    ($name:ident => $body:ident) => {
+        ::pastey::paste! {
+            #[unsafe(no_mangle)]
+            #[unsafe(link_section = concat!("iter/", stringify!($name)))]
+            extern "C" fn [<$name _iter>](context: *const u64) -> i32 {
+                // SAFETY: the kernel calls this with the iterator's members.
+                $body(unsafe { $crate::program::Args::<true>::new(context) });
+                0
+            }
+        }
+    };
+}
+
 /// What every object has: its licence, and the programs that follow processes.
 #[macro_export]
 macro_rules! object {

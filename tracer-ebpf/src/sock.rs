@@ -3,7 +3,7 @@
 use tracer_common::sock::{AF_INET, AF_INET6, Addresses};
 
 use crate::{
-    kernel::{file, sock, socket},
+    kernel::{file, inet_sock, sock, socket},
     ptr::Ptr,
 };
 
@@ -34,7 +34,8 @@ impl<const DIRECT: bool> Ptr<sock, DIRECT> {
     pub fn addresses(self) -> Addresses {
         let mut addresses = Addresses {
             family: self.family(),
-            sport: self.num(),
+            // Not skc_num, which is 0 again when a socket's end is told.
+            sport: u16::from_be(self.cast::<inet_sock>().inet_sport()),
             dport: u16::from_be(self.dport()),
             unused: 0,
             saddr: [0; 16],

@@ -1,7 +1,7 @@
 //! Where things are: the checkout, its target folder, the cache, and the Rust tool chain.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -9,11 +9,11 @@ use anyhow::{Context, Result};
 use crate::process;
 
 /// The target of everything that runs in user space.
-pub const HOST_TARGET: &str = concat_target();
+pub const HOST_TARGET: &str = host_target();
 /// The target of the kernel programs.
 pub const BPF_TARGET: &str = "bpfel-unknown-none";
 
-const fn concat_target() -> &'static str {
+const fn host_target() -> &'static str {
     if cfg!(target_arch = "x86_64") {
         "x86_64-unknown-linux-gnu"
     } else if cfg!(target_arch = "aarch64") {
@@ -26,7 +26,7 @@ const fn concat_target() -> &'static str {
 #[derive(Debug)]
 pub struct Workspace {
     pub root: PathBuf,
-    /// Tools, package lists, kernels: what outlives a `cargo clean`.
+    /// Tools and kernels: what outlives a `cargo clean`.
     pub cache: PathBuf,
 }
 
@@ -35,7 +35,7 @@ impl Workspace {
         let manifest =
             env::var_os("CARGO_MANIFEST_DIR").context("started without cargo: type `cargo xtask ...`")?;
         let root = Path::new(&manifest).parent().context("xtask's folder has no parent")?;
-        Ok(Self { root: root.to_owned(), cache: cache_folder()? })
+        Ok(Self { root: root.to_owned(), cache: path::absolute(cache_folder()?)? })
     }
 
     pub fn target(&self) -> PathBuf {

@@ -46,6 +46,15 @@ pub fn check() -> Result<(), Failure> {
     Ok(())
 }
 
+/// The limit on locked memory, in bytes.
+#[must_use]
+pub fn memlock() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: limit is valid for the call.
+    unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
+    limit.rlim_cur
+}
+
 /// Lifts the limit on locked memory, to which kernels before 5.11 charge maps. Where that is
 /// refused, maps may still fit.
 pub fn raise_memlock() -> bool {

@@ -5,12 +5,11 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd, BorrowedFd},
-    ptr::{self, NonNull},
     sync::atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 use super::map::Map;
+use crate::system::mapping::Mapping;
 
 /// `BPF_RINGBUF_BUSY_BIT`: reserved, not yet submitted.
 const BUSY: u32 = 1 << 31;
@@ -35,8 +34,8 @@ impl RingBuffer {
         let page = page_size();
         let size = u64::from(map.max_entries());
         let fd = map.fd();
-        let consumer = Mapping::new(fd, page, 0, libc::PROT_READ | libc::PROT_WRITE)?;
-        let producer = Mapping::new(fd, page + 2 * size as usize, page, libc::PROT_READ)?;
+        let consumer = Mapping::shared(fd, page, 0, libc::PROT_READ | libc::PROT_WRITE)?;
+        let producer = Mapping::shared(fd, page + 2 * size as usize, page, libc::PROT_READ)?;
         Ok(Self { consumer, producer, size })
     }
 
@@ -45,16 +44,16 @@ impl RingBuffer {
     ///
     /// Space is given back every few records, so that writers do not wait for a whole batch.
     pub fn drain(&mut self, limit: usize, mut each: impl FnMut(&[u8]) -> bool) -> usize {
-        let mut position = self.consumer.position().load(Ordering::Acquire);
+        let mut position = word(&self.consumer).load(Ordering::Acquire);
         let mut taken = 0;
-        while taken < limit && position < self.producer.position().load(Ordering::Acquire) {
+        while taken < limit && position < word(&self.producer).load(Ordering::Acquire) {
             let Some((record, next)) = self.record(position) else { break };
             position = next;
             let go_on = record.is_none_or(|record| {
                 taken += 1;
                 each(record)
             });
-            self.consumer.position().store(position, Ordering::Release);
+            word(&self.consumer).store(position, Ordering::Release);
             if !go_on {
                 break;
             }
@@ -65,7 +64,7 @@ impl RingBuffer {
     /// No record is waiting, not even one that is being written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.consumer.position().load(Ordering::Acquire) >= self.producer.position().load(Ordering::Acquire)
+        word(&self.consumer).load(Ordering::Acquire) >= word(&self.producer).load(Ordering::Acquire)
     }
 
     /// The record at a position (`None` inside if it was discarded) and the position after it;
@@ -92,50 +91,11 @@ impl RingBuffer {
     }
 }
 
-struct Mapping {
-    address: NonNull<u8>,
-    length: usize,
-}
-
-impl Mapping {
-    fn new(fd: BorrowedFd<'_>, length: usize, offset: usize, protection: i32) -> io::Result<Self> {
-        // SAFETY: a fresh mapping of a descriptor we own; checked below.
-        let address = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                length,
-                protection,
-                libc::MAP_SHARED,
-                fd.as_raw_fd(),
-                offset as libc::off_t,
-            )
-        };
-        if address == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let address = NonNull::new(address.cast()).ok_or(io::ErrorKind::AddrNotAvailable)?;
-        Ok(Self { address, length })
-    }
-
-    fn at(&self, offset: usize) -> *const u8 {
-        debug_assert!(offset < self.length);
-        // SAFETY: callers stay inside the mapping.
-        unsafe { self.address.as_ptr().add(offset) }
-    }
-
-    /// The position that a consumer's or producer's page begins with.
-    fn position(&self) -> &AtomicU64 {
-        // SAFETY: page-aligned, mapped as long as self, and shared with the kernel, which treats
-        // it as an atomic word too.
-        unsafe { self.address.cast::<AtomicU64>().as_ref() }
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: our own mapping, whole, and no reference to it outlives self.
-        unsafe { libc::munmap(self.address.as_ptr().cast(), self.length) };
-    }
+/// The position that a consumer's or producer's page begins with.
+fn word(page: &Mapping) -> &AtomicU64 {
+    // SAFETY: page-aligned, mapped as long as the reference lives, and shared with the kernel,
+    // which treats it as an atomic word too.
+    unsafe { page.start().cast::<AtomicU64>().as_ref() }
 }
 
 fn page_size() -> usize {

@@ -19,6 +19,7 @@ use crate::error::Failure;
 
 /// A command that was forked and not yet let go.
 pub struct Child {
+    name: String,
     pid: u32,
     go: PipeWriter,
     ended: oneshot::Receiver<io::Result<ExitStatus>>,
@@ -31,6 +32,7 @@ impl Child {
     /// If there can be no new process.
     pub fn hold(command: &[OsString], as_user: bool) -> anyhow::Result<Self> {
         let (program, arguments) = command.split_first().context("no command")?;
+        let name = program.to_string_lossy().into_owned();
         let (mut pid_reader, pid_writer) = io::pipe().context("pipe")?;
         let (go_reader, go) = io::pipe().context("pipe")?;
         let mut command = Command::new(program);
@@ -49,7 +51,7 @@ impl Child {
         });
         let mut pid = [0; 4];
         pid_reader.read_exact(&mut pid).context("starting the command failed")?;
-        Ok(Self { pid: u32::from_ne_bytes(pid), go, ended })
+        Ok(Self { name, pid: u32::from_ne_bytes(pid), go, ended })
     }
 
     #[must_use]
@@ -63,7 +65,7 @@ impl Child {
     /// If it has died meanwhile.
     pub fn go(mut self) -> io::Result<Running> {
         self.go.write_all(&[1])?;
-        Ok(Running { pid: self.pid, ended: self.ended })
+        Ok(Running { name: self.name, pid: self.pid, ended: self.ended })
     }
 }
 
@@ -107,6 +109,7 @@ fn become_invoker(command: &mut Command) -> anyhow::Result<()> {
 
 /// A command that runs.
 pub struct Running {
+    name: String,
     pid: u32,
     ended: oneshot::Receiver<io::Result<ExitStatus>>,
 }
@@ -122,7 +125,7 @@ impl Running {
             Ok(Ok(status)) => Ok(exit_code(status)),
             Ok(Err(error)) => {
                 let code = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
-                Err(failed(format!("the command can't be run: {error}"), code))
+                Err(failed(format!("{}: {error}", self.name), code))
             }
             Err(_) => Err(failed("the command was lost".to_owned(), 125)),
         }

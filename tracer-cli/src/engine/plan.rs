@@ -14,6 +14,8 @@ pub struct Plan {
     pub optional: Vec<Point>,
     pub globals: Vec<(&'static str, Vec<u8>)>,
     pub entries: Vec<(&'static str, u32)>,
+    /// Sets: a map's keys.
+    pub sets: Vec<(&'static str, Vec<Vec<u8>>)>,
     /// The run filters by who did something.
     pub filters: bool,
 }
@@ -60,6 +62,11 @@ impl Plan {
     /// Sets a map's capacity.
     pub fn entries(&mut self, map: &'static str, entries: u32) {
         self.entries.push((map, entries));
+    }
+
+    /// Makes these the keys of a map that is a set.
+    pub fn fill(&mut self, map: &'static str, keys: Vec<Vec<u8>>) {
+        self.sets.push((map, keys));
     }
 
     /// All hooks that may be used.

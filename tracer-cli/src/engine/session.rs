@@ -1,7 +1,7 @@
 //! One run: load, attach, ready, drain, stop.
 
 use std::{
-    fs, io,
+    io,
     path::Path,
     sync::{
         Arc,
@@ -31,12 +31,13 @@ use crate::{
         object::{Linked, Object},
         ring::ring_size,
     },
-    btf::{Btf, Class},
+    btf::{Blob, Btf, Class},
     error::Failure,
     output::{Clock, Options, Printer, Sink, WriteError},
 };
 
-const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+/// The kernel's own BTF.
+pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 /// The reader is woken at once when the ring buffer holds this much, or a quarter of a small one.
 const WAKE_BYTES: u64 = 256 << 10;
 
@@ -53,6 +54,7 @@ pub struct Session {
     terminate: Signal,
     duration: Option<std::pin::Pin<Box<Sleep>>>,
     clock: Clock,
+    sink: Option<Sink>,
     lost_said: u64,
     lost_checked: Instant,
 }
@@ -72,14 +74,20 @@ pub enum Stop {
 /// If a file given by the user can't be read or is none.
 pub fn read_kernel(file: Option<&Path>, wanted: &[(Class, String)]) -> anyhow::Result<Kernel> {
     let path = file.unwrap_or(Path::new(VMLINUX));
-    let data = match fs::read(path) {
+    let data = match Blob::open(path) {
         Ok(data) => data,
-        Err(_) if file.is_none() => return Ok(Kernel::new(None, false)),
+        Err(_) if file.is_none() => return Err(no_btf().into()),
         Err(error) => bail!("--btf {}: {error}", path.display()),
     };
     let wanted = wanted.iter().map(|(class, name)| (*class, name.as_str()));
     let btf = Btf::parse(data, wanted).with_context(|| format!("BTF {}", path.display()))?;
     Ok(Kernel::new(Some(btf), file.is_some() && !Path::new(VMLINUX).exists()))
+}
+
+fn no_btf() -> Failure {
+    Failure::Unsupported(format!(
+        "this kernel has no BTF ({VMLINUX}, CONFIG_DEBUG_INFO_BTF), by which tracer finds its fields: give --btf FILE"
+    ))
 }
 
 /// The names that an object's fields and a plan's hooks are looked up by.
@@ -104,11 +112,13 @@ impl Session {
         if common.dry_run {
             return dry_run(&kernel, plan, &object).map(|()| None);
         }
+        let sink = open_sink(&common)?;
         object.resolve(&kernel)?;
         filter.apply(&mut object)?;
         apply_plan(&mut object, plan, &common)?;
         let object = object.create_maps()?;
         filter.fill(&object)?;
+        fill_sets(&object, plan)?;
 
         let clock = Clock::now();
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -135,6 +145,7 @@ impl Session {
             terminate,
             duration,
             clock,
+            sink: Some(sink),
             lost_said: 0,
             lost_checked: Instant::now(),
         }))
@@ -143,16 +154,9 @@ impl Session {
     /// The run's printer.
     ///
     /// # Errors
-    /// If the output file can't be written.
-    pub fn printer(&self, columns: Vec<crate::output::Column>) -> anyhow::Result<Printer> {
-        let sink = match self.common.output.as_deref() {
-            Some(path) if path != Path::new("-") => {
-                Sink::open(path, &STOP).with_context(|| format!("--output {}", path.display()))?
-            }
-            // With a command, stdout is the command's own.
-            None if self.child.is_some() => Sink::stderr(&STOP)?,
-            _ => Sink::stdout(&STOP)?,
-        };
+    /// If there is one already.
+    pub fn printer(&mut self, columns: Vec<crate::output::Column>) -> anyhow::Result<Printer> {
+        let sink = self.sink.take().context("the output has a printer already")?;
         let options =
             Options { format: self.common.format(), time: self.common.time, header: !self.common.no_header };
         Ok(Printer::new(sink, columns, options, self.clock))
@@ -245,6 +249,15 @@ impl Session {
     }
 }
 
+/// Where rows go. With a command, stdout is the command's own.
+fn open_sink(common: &Common) -> anyhow::Result<Sink> {
+    Ok(match common.output.as_deref() {
+        Some(path) => Sink::open(path, &STOP).with_context(|| format!("--output {}", path.display()))?,
+        None if common.command.is_empty() => Sink::stdout(&STOP)?,
+        None => Sink::stderr(&STOP)?,
+    })
+}
+
 /// Turns what a write met into the run's end: a closed pipe is a quiet one.
 ///
 /// # Errors
@@ -295,6 +308,15 @@ fn apply_plan(object: &mut Object, plan: &Plan, common: &Common) -> anyhow::Resu
     let size = ring_size(common.buffer).context("--buffer")?;
     object.set_entries("EVENTS", size);
     object.set("WAKE_BYTES", &WAKE_BYTES.min(u64::from(size) / 4).to_ne_bytes())?;
+    Ok(())
+}
+
+fn fill_sets(object: &Linked, plan: &Plan) -> io::Result<()> {
+    for (name, keys) in &plan.sets {
+        if let Some(map) = object.map(name) {
+            keys.iter().try_for_each(|key| map.insert(key, &[1]))?;
+        }
+    }
     Ok(())
 }
 

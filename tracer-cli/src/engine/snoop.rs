@@ -39,7 +39,10 @@ pub async fn run(mut session: Session, tool: Box<dyn Snoop>) -> anyhow::Result<u
     // SAFETY: the descriptor is owned by the AsyncFd, and stays the same and open as long as it.
     let wake = unsafe { AsyncFd::register(map.fd().try_clone_to_owned()?) }?;
     let mut ring = RingBuffer::new(&map)?;
-    printer.header();
+    // With a command, the header waits for the first row: the command may turn out to be none.
+    if session.common.command.is_empty() {
+        printer.header();
+    }
     let mut stop = written(printer.flush())?;
     let mut stream = Stream { left: tool.limit(), tool, printer };
     let mut look = interval(LOOK);

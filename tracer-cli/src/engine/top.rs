@@ -41,7 +41,7 @@ pub trait Top {
 ///
 /// # Errors
 /// If output can't be written or the command can't be run.
-pub async fn run(session: Session, mut tool: Box<dyn Top>) -> anyhow::Result<u8> {
+pub async fn run(mut session: Session, mut tool: Box<dyn Top>) -> anyhow::Result<u8> {
     let map = session.map(tool.map())?;
     let mut printer = session.printer(tool.columns())?;
     let default = if session.common.format() == Format::Table { DEFAULT_ROWS } else { 0 };

@@ -18,9 +18,9 @@ mod table;
 mod tests;
 mod time;
 
-pub use histogram::{Bucket, Histogram};
-pub use options::{Format, Options, TimeColumn, UnknownName};
-pub use schema::{Align, Column, Value};
+pub use histogram::Histogram;
+pub use options::{Format, Options, TimeColumn};
+pub use schema::{Column, Value};
 pub use sink::{Sink, WriteError};
 pub use time::Clock;
 

@@ -4,12 +4,16 @@ use crate::tool::Entry;
 
 mod execsnoop;
 mod opensnoop;
+mod tcpconnect;
+mod tcplife;
 
 /// Every tool, by name.
 #[rustfmt::skip]
 pub const TOOLS: &[Entry] = &[
     Entry::of::<execsnoop::Execsnoop>(),
     Entry::of::<opensnoop::Opensnoop>(),
+    Entry::of::<tcpconnect::Tcpconnect>(),
+    Entry::of::<tcplife::Tcplife>(),
 ];
 
 /// The tool with this name or alias.

@@ -2,7 +2,7 @@
 
 use tracer_common::{
     record::until_nul,
-    tools::opensnoop::{Event, NAMES_BASE, NAMES_FILE},
+    tools::opensnoop::{Event, NAMES_BASE, NAMES_CUT, NAMES_FILE},
 };
 use zerocopy::FromBytes;
 
@@ -103,23 +103,28 @@ impl Snoop for Opensnoop {
 }
 
 /// Joins the names that the kernel side found with the caller's path; false if there is neither.
+/// A path deeper than the names go begins with `...` instead of the root.
 fn absolute_path(path: &mut Vec<u8>, event: &Event, text: &[u8]) -> bool {
     path.clear();
     let (given, names) = text.split_at(text.len().min(event.path_len.into()));
-    if event.names != NAMES_FILE {
+    let is = |kind| event.names & !NAMES_CUT == kind;
+    if is(NAMES_FILE) || is(NAMES_BASE) {
+        if event.names & NAMES_CUT != 0 {
+            path.extend_from_slice(b"...");
+        }
+        let names = names.split(|&byte| byte == 0).filter(|name| !name.is_empty());
+        for name in names.rev() {
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
+        if path.is_empty() || is(NAMES_BASE) {
+            path.push(b'/');
+        }
+    }
+    if !is(NAMES_FILE) {
         path.extend_from_slice(until_nul(given));
     }
-    if event.names == NAMES_FILE || event.names == NAMES_BASE {
-        let names = names.strip_suffix(b"\0").unwrap_or(names);
-        let base: Vec<&[u8]> = names.split(|&byte| byte == 0).filter(|name| !name.is_empty()).rev().collect();
-        let mut absolute: Vec<u8> = base.iter().flat_map(|name| [b"/", *name].concat()).collect();
-        if !path.is_empty() || absolute.is_empty() {
-            absolute.push(b'/');
-        }
-        absolute.extend_from_slice(path);
-        *path = absolute;
-    }
-    event.path_len > 0 || event.names == NAMES_FILE
+    event.path_len > 0 || is(NAMES_FILE)
 }
 
 /// Flags by their names. `O_SYNC` and `O_TMPFILE` contain the bits of others, so they come first.

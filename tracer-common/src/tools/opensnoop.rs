@@ -31,5 +31,7 @@ pub const NAMES_NONE: u16 = 0;
 pub const NAMES_FILE: u16 = 1;
 /// Those of the directory that the caller's path starts from.
 pub const NAMES_BASE: u16 = 2;
+/// Added to these: the path is deeper than the names go.
+pub const NAMES_CUT: u16 = 4;
 
 const _: () = assert!(size_of::<Event>() == 56);

@@ -190,9 +190,11 @@ fn read_piece(record: &mut Record) -> bool {
         let to = (&raw mut record.args).cast::<u8>().add(length);
         bpf_probe_read_user_str(to.cast(), PIECE as u32, from as *const _)
     };
-    if read <= 0 || read > PIECE as i64 {
+    if read < 0 || read > PIECE as i64 {
         return false;
     }
+    // Of an empty string, older kernels do not count the NUL that they write.
+    let read = if read == 0 { 1 } else { read };
     // A piece that fills its room may be the start of a longer argument: go on behind it, over
     // its NUL.
     let (next, added) = if read < PIECE as i64 { (0, read as u64) } else { (from + PIECE as u64 - 1, PIECE as u64 - 1) };

@@ -8,7 +8,7 @@ use aya_ebpf::{
     macros::map,
     maps::PerCpuArray,
 };
-use tracer_common::tools::opensnoop::{Event, NAMES_BASE, NAMES_FILE, NAMES_NONE, PATH_MAX};
+use tracer_common::tools::opensnoop::{Event, NAMES_BASE, NAMES_CUT, NAMES_FILE, NAMES_NONE, PATH_MAX};
 use tracer_ebpf::{
     emit, filter, path,
     program::Args,
@@ -104,11 +104,13 @@ fn read_path(record: &mut Record, path: u64) -> usize {
     // SAFETY: the buffer has room for PATH_MAX bytes, and the helper checks the caller's address.
     let read =
         unsafe { bpf_probe_read_user_str((&raw mut record.text).cast(), PATH_MAX as u32, path as *const _) };
-    if read <= 0 || read > PATH_MAX as i64 {
+    if read < 0 || read > PATH_MAX as i64 {
         return 0;
     }
-    record.event.path_len = read as u16;
-    read as usize
+    // Of an empty string, older kernels do not count the NUL that they write.
+    let len = if read == 0 { 1 } else { read as usize };
+    record.event.path_len = len as u16;
+    len
 }
 
 /// Adds the names that make the path absolute, if they are wanted: the verifier takes longer for
@@ -126,9 +128,11 @@ fn write_names(record: &mut Record, path_len: usize, dirfd: i32) -> usize {
     } else {
         return 0;
     };
-    record.event.names = names;
     // SAFETY: path_len is at most PATH_MAX, behind which there is room for as much and a name.
-    unsafe { path::write_names(of, (&raw mut record.text).cast::<u8>().add(path_len), PATH_MAX) }
+    let (len, rooted) =
+        unsafe { path::write_names(of, (&raw mut record.text).cast::<u8>().add(path_len), PATH_MAX) };
+    record.event.names = if rooted { names } else { names | NAMES_CUT };
+    len
 }
 
 tracer_ebpf::object!();

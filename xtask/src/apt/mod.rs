@@ -45,7 +45,7 @@ impl Apt {
     }
 
     /// Download the newest wanted package among those whose names begin with `prefix` into
-    /// `folder`, from any of `suites`.
+    /// `folder`, from any of `suites`. One that the mirror has no more is no obstacle.
     pub fn fetch(
         &self,
         suites: &[&str],
@@ -53,15 +53,21 @@ impl Apt {
         wanted: impl Fn(&Candidate) -> bool,
         folder: &Path,
     ) -> Result<(Candidate, PathBuf)> {
-        let fetched: Vec<Suite> = suites.iter().filter_map(|name| self.suite(name)).collect::<Result<_>>()?;
+        let mut refusal = Error::msg(format!("no {prefix}* in {}", suites.join(", ")));
+        let mut fetched = Vec::new();
+        for suite in suites.iter().filter_map(|name| self.suite(name)) {
+            match suite {
+                Ok(suite) => fetched.push(suite),
+                Err(error) => refusal = error,
+            }
+        }
         let mut found = Vec::new();
         for suite in &fetched {
             let candidates = suite.candidates(prefix)?.into_iter().filter(&wanted);
             found.extend(candidates.map(|candidate| (suite, candidate)));
         }
         found.sort_by(|(_, a), (_, b)| version::compare(&b.version, &a.version));
-        let nothing = || Err(Error::msg(format!("no {prefix}* in {}", suites.join(", "))));
-        download_first(found, folder).unwrap_or_else(nothing)
+        download_first(found, folder).unwrap_or(Err(refusal))
     }
 
     /// `None`: this machine's configuration names no mirror for it.
@@ -156,6 +162,7 @@ APT::Sandbox::User "root";
 // The lists of old releases outlive their stated end; their signatures are still checked.
 Acquire::Check-Valid-Until "false";
 Acquire::http::Timeout "30";
+APT::Update::Error-Mode "any";
 // Only the packages' index, and none of what the system does after its own updates.
 Acquire::Languages "none";
 #clear Acquire::IndexTargets::deb::DEP-11;

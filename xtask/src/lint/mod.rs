@@ -50,7 +50,7 @@ fn format(workspace: &Workspace) -> Result<()> {
 fn clippy_host(workspace: &Workspace) -> Result<()> {
     build::kernel_objects(workspace, &build::Options::default())?;
     let mut cargo = workspace.cargo("clippy");
-    cargo.args(["--quiet", "--workspace", "--exclude", "tracer-ebpf", "--all-targets"]);
+    cargo.args(["--quiet", "--keep-going", "--workspace", "--exclude", "tracer-ebpf", "--all-targets"]);
     process::run(cargo.args(["--target", HOST_TARGET]).args(DENY_WARNINGS))
 }
 

@@ -1,9 +1,10 @@
 //! Debian packages: which, how one sees that they are there, and what they are for.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
 use object::{Endianness, elf};
 
@@ -60,7 +61,7 @@ pub const VM: &[Package] = &[
 
 /// Install those of `packages` that are missing.
 pub fn require(packages: &[Package]) -> Result<()> {
-    let missing: Vec<&Package> = packages.iter().filter(|package| !package.is_there()).collect();
+    let missing = missing(packages);
     if missing.is_empty() {
         return Ok(());
     }
@@ -68,7 +69,15 @@ pub fn require(packages: &[Package]) -> Result<()> {
         report::progress(format!("installing the Debian package {name}: it {purpose}"));
     }
     let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
-    apt::install(&names).with_context(|| format!("cannot install {}", names.join(" ")))
+    apt::install(&names).with_context(|| format!("cannot install {}", names.join(" ")))?;
+    match self::missing(packages).first() {
+        None => Ok(()),
+        Some(Package { name, proof, .. }) => bail!("{name} was installed, but there is no {proof}"),
+    }
+}
+
+fn missing(packages: &[Package]) -> Vec<&Package> {
+    packages.iter().filter(|package| !package.is_there()).collect()
 }
 
 impl Package {
@@ -77,6 +86,16 @@ impl Package {
             Proof::Program(name) => process::find_program(name).is_some(),
             Proof::StaticProgram(name) => process::find_program(name).is_some_and(|p| is_static(&p)),
             Proof::File(files) => files.iter().any(|file| Path::new(file).exists()),
+        }
+    }
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Program(name) => write!(f, "{name} in PATH"),
+            Self::StaticProgram(name) => write!(f, "static {name} in PATH"),
+            Self::File(files) => f.write_str(files.first().unwrap_or(&"file of it")),
         }
     }
 }

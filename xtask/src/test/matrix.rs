@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use anyhow::{Error, Result};
+use anyhow::Error;
 
 use super::results::Tally;
 use crate::process;
@@ -30,20 +30,22 @@ impl Kernels {
     /// Unit tests read the kernels' BTF, so they are fetched before any test.
     pub fn require(workspace: &Workspace, series: &[&'static Series]) -> Self {
         let mut kernels = Self::default();
+        if series.is_empty() {
+            return kernels;
+        }
+        if let Err(error) = packages::require(packages::VM) {
+            let why = format!("{error:#}");
+            kernels.missing = series.iter().map(|series| (*series, Error::msg(why.clone()))).collect();
+            return kernels;
+        }
         for series in series {
-            match require(workspace, series) {
+            match series.require(workspace) {
                 Ok(kernel) => kernels.found.push(kernel),
                 Err(error) => kernels.missing.push((series, error)),
             }
         }
         kernels
     }
-}
-
-/// A kernel and what it takes to run it.
-pub fn require(workspace: &Workspace, series: &'static Series) -> Result<Kernel> {
-    packages::require(packages::VM)?;
-    series.require(workspace)
 }
 
 pub fn run(workspace: &Workspace, kernels: Kernels, settings: &Settings<'_>, strict: bool) -> Tally {
@@ -79,6 +81,7 @@ fn add(sum: &Mutex<Tally>, tally: Tally) {
 
 fn run_one(workspace: &Workspace, kernel: &Kernel, settings: &Settings<'_>) -> Tally {
     let name = kernel.series.name;
+    report::progress(format!("kernel {name}: booting a VM; its results come when it ends"));
     match qemu::run_tests(workspace, kernel, settings) {
         Ok(record) => {
             let verdict = Verdict::new(name, &record);

@@ -11,6 +11,7 @@ use anyhow::{Result, bail, ensure};
 
 use crate::build;
 use crate::report;
+use crate::setup::packages;
 use crate::vm::kernel::{SERIES, Series};
 use crate::vm::qemu::{self, Accelerator, Settings};
 use crate::workspace::Workspace;
@@ -39,7 +40,7 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = Accelerator::Tcg)]
     accel: Accelerator,
     /// End a VM after so many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1200)]
     vm_timeout: u64,
 }
 
@@ -77,7 +78,8 @@ fn shell(workspace: &Workspace, options: &Options, series: &[&'static Series]) -
     ensure!(is_one, "--shell boots one kernel: type --vm {} --shell", newest.name);
     build::tracer(workspace, &build::Options::default())?;
     build::test_runner(workspace)?;
-    let kernel = matrix::require(workspace, newest)?;
+    packages::require(packages::VM)?;
+    let kernel = newest.require(workspace)?;
     qemu::shell(workspace, &kernel, options.accel)
 }
 

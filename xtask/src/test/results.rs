@@ -78,7 +78,7 @@ impl Runner {
     /// ones too: they tell how far it came.
     pub fn remarks(&self) -> impl Iterator<Item = &str> {
         let is_finished = self.tally.is_some();
-        let is_good = |line: &str| line.starts_with("test ") && line.ends_with("... ok");
+        let is_good = |line: &str| line.starts_with("test ") && line.contains(" ... ok");
         let is_frame = |line: &str| line.starts_with("== ") || Tally::parse(line).is_some();
         let is_remark = move |line: &&str| !(is_finished && is_good(line) || is_frame(line));
         self.lines.iter().map(String::as_str).filter(is_remark)
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_runners_output_is_understood() {
         let runner = Runner::parse(
-            "test a::x ... ok\ntest b::y ... skipped: no z\ntest c ... FAILED\n  rows differ\n\
+            "test a::x ... ok (12 ms)\ntest b::y ... skipped: no z\ntest c ... FAILED\n  rows differ\n\
              1 passed, 1 failed, 1 skipped\n== exit status 1\n",
         );
         assert_eq!(runner.tally.unwrap().failed, 1);
