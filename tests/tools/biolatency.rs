@@ -7,6 +7,8 @@ use std::{
         fd::AsRawFd,
         unix::fs::{FileExt, OpenOptionsExt},
     },
+    thread,
+    time::Duration,
 };
 
 use crate::{
@@ -85,6 +87,8 @@ impl Disk {
     ///
     /// It counts a flush that writes nothing as a write, though the disk sees none.
     fn stat(&self) -> Result<(u64, u64)> {
+        // It counts a request a moment after it lets the waiting process go on.
+        thread::sleep(Duration::from_millis(50));
         let stat = fs::read_to_string(format!("/sys/block/{}/stat", self.name))?;
         let fields: Vec<u64> = stat.split_whitespace().flat_map(str::parse).collect();
         let (reads, writes, flushes) = (fields[0], fields[4], fields[15]);

@@ -393,3 +393,194 @@ impl<'a> Wanted<'a> {
         candidates.iter().find(|(wanted, _)| *wanted == class).map(|(_, name)| *name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, path::PathBuf};
+
+    use super::*;
+    use crate::{
+        bpf::{hook::Hook, object::Query},
+        cli,
+        engine::session::{VMLINUX, wanted_names},
+        tools::TOOLS,
+    };
+
+    /// The kernels whose BTF `cargo xtask test` has put by, and the running one.
+    fn blobs() -> Vec<(String, PathBuf)> {
+        let folder = env::var_os("TRACER_BTF_DIR").map(PathBuf::from);
+        let files =
+            folder.iter().flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+        let mut blobs: Vec<_> = files
+            .filter(|path| path.extension().is_some_and(|extension| extension == "btf"))
+            .map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), path))
+            .collect();
+        if PathBuf::from(VMLINUX).exists() {
+            blobs.push(("running".to_owned(), VMLINUX.into()));
+        }
+        assert!(!blobs.is_empty(), "no kernel's BTF to test with: run `cargo xtask test`");
+        blobs
+    }
+
+    fn parse(path: &Path, wanted: &[(Class, &str)]) -> Btf {
+        Btf::parse(Blob::open(path).unwrap(), wanted.iter().copied()).unwrap()
+    }
+
+    /// Fields that only some kernels have; each has an alternative, or its user does without.
+    const SOME_KERNELS_LACK: &[&str] = &[
+        // Renamed in 5.14.
+        "BTF_task_struct____state",
+        "BTF_task_struct__state",
+        // Ids until 6.0, pointers from 6.1 on.
+        "BTF_cgroup__ancestors",
+        "BTF_cgroup__ancestor_ids",
+    ];
+
+    #[test]
+    fn every_field_of_every_tool_is_found_in_every_kernel() {
+        let mut missing = Vec::new();
+        for (kernel, path) in blobs() {
+            for tool in TOOLS {
+                let object = cli::object_of(tool).unwrap();
+                let plan = cli::default_plan(tool).unwrap();
+                let wanted = wanted_names(&object, &plan);
+                let wanted: Vec<_> = wanted.iter().map(|(class, name)| (*class, name.as_str())).collect();
+                let btf = parse(&path, &wanted);
+                let absent = object.symbols().iter().filter(|symbol| {
+                    !matches!(symbol.query, Query::Record { .. })
+                        && symbol.query.resolve(&btf, symbol.size).is_none()
+                        && !SOME_KERNELS_LACK.contains(&symbol.name.as_str())
+                });
+                missing
+                    .extend(absent.map(|symbol| format!("{kernel}: {}: {}", tool.about.name, symbol.name)));
+            }
+        }
+        assert!(missing.is_empty(), "{missing:#?}");
+    }
+
+    #[test]
+    fn one_of_each_renamed_pair_is_there() {
+        for (kernel, path) in blobs() {
+            let btf = parse(&path, &[(Class::Struct, "task_struct"), (Class::Struct, "cgroup")]);
+            let has = |name, field| btf.member(name, &[field]).is_some();
+            assert!(has("task_struct", "state") != has("task_struct", "__state"), "{kernel}");
+            assert!(has("cgroup", "ancestors") != has("cgroup", "ancestor_ids"), "{kernel}");
+        }
+    }
+
+    #[test]
+    fn nested_and_anonymous_members_are_found() {
+        for (kernel, path) in blobs() {
+            let wanted = [(Class::Struct, "sock"), (Class::Struct, "dentry"), (Class::Struct, "sock_common")];
+            let btf = parse(&path, &wanted);
+            // skc_daddr is in an anonymous struct in an anonymous union in the first member.
+            let daddr = btf.member("sock", &["__sk_common", "skc_daddr"]).unwrap();
+            assert_eq!((daddr.offset, daddr.size), (0, 4), "{kernel}");
+            assert_eq!(btf.member("sock_common", &["skc_daddr"]).unwrap().offset, 0, "{kernel}");
+            let name = btf.member("dentry", &["d_name"]).unwrap();
+            let inner = btf.member("dentry", &["d_name", "name"]).unwrap();
+            assert_eq!((inner.offset - name.offset, inner.size), (8, 8), "{kernel}");
+            assert_eq!(btf.member("dentry", &["no_such_member"]), None);
+            assert_eq!(btf.member("no_such_struct", &["x"]), None);
+        }
+    }
+
+    #[test]
+    fn sizes_enumerators_and_arities() {
+        for (kernel, path) in blobs() {
+            let wanted = [
+                (Class::Struct, "list_head"),
+                (Class::Enum, "sock_flags"),
+                (Class::Typedef, "btf_trace_sched_process_exec"),
+                (Class::Typedef, "btf_trace_sys_exit"),
+                (Class::Func, "vfs_read"),
+            ];
+            let btf = parse(&path, &wanted);
+            assert_eq!(btf.size_of("list_head"), Some(16), "{kernel}");
+            assert_eq!(btf.enumerator("sock_flags", "SOCK_DONE"), Some(1), "{kernel}");
+            assert_eq!(btf.enumerator("sock_flags", "SOCK_NO_SUCH"), None, "{kernel}");
+            assert_eq!(btf.tracepoint_args("sched_process_exec"), Some(3), "{kernel}");
+            assert_eq!(btf.tracepoint_args("sys_exit"), Some(2), "{kernel}");
+            assert_eq!(btf.tracepoint_args("no_such_tracepoint"), None, "{kernel}");
+            assert!(btf.id(Class::Func, "vfs_read").is_some(), "{kernel}");
+            assert!(btf.id(Class::Struct, "vfs_read").is_none(), "{kernel}");
+        }
+    }
+
+    #[test]
+    fn hooks_by_btf_exist_in_every_kernel() {
+        for (kernel, path) in blobs() {
+            for tool in TOOLS {
+                let plan = cli::default_plan(tool).unwrap();
+                for point in &plan.required {
+                    let found = point.iter().any(|hooks| {
+                        hooks.iter().all(|hook| match (hook, hook.btf_name()) {
+                            (Hook::Tracepoint(..) | Hook::Kprobe(_), _) | (_, None) => true,
+                            (_, Some((class, name))) => {
+                                parse(&path, &[(class, &name)]).id(class, &name).is_some()
+                            }
+                        })
+                    });
+                    assert!(found, "{kernel}: {}: {point:?}", tool.about.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn symbols_are_split_where_the_kernel_says() {
+        let (_, path) = blobs().remove(0);
+        let query = Query::parse("BTF_sock____sk_common__skc_family").unwrap();
+        let names = query.names();
+        assert!(names.contains(&(Class::Struct, "sock".to_owned())));
+        let wanted: Vec<_> = names.iter().map(|(class, name)| (*class, name.as_str())).collect();
+        let btf = parse(&path, &wanted);
+        assert!(query.resolve(&btf, 2).is_some());
+        // A field of another size than the program reads is none.
+        assert_eq!(query.resolve(&btf, 4), None);
+        assert_eq!(Query::parse("FILTER_ON"), None);
+    }
+
+    /// A blob with one struct `s { u32 a; }`, all in the running machine's byte order.
+    fn small() -> Vec<u8> {
+        let strings = b"\0u32\0s\0a\0";
+        let types: [u32; 10] = [1, kind::INT << 24, 4, 32, 5, (kind::STRUCT << 24) | 1, 4, 7, 1, 0];
+        let mut blob = Vec::new();
+        blob.extend(MAGIC.to_ne_bytes());
+        blob.extend([1, 0]);
+        for word in [24u32, 0, 40, 40, strings.len() as u32] {
+            blob.extend(word.to_ne_bytes());
+        }
+        blob.extend(types.iter().flat_map(|word| word.to_ne_bytes()));
+        blob.extend(strings);
+        blob
+    }
+
+    #[test]
+    fn a_blob_made_by_hand() {
+        let btf = Btf::parse(Blob::Read(small()), [(Class::Struct, "s")]).unwrap();
+        assert_eq!(btf.member("s", &["a"]).map(|member| (member.offset, member.size)), Some((0, 4)));
+        assert_eq!(btf.size_of("s"), Some(4));
+    }
+
+    #[test]
+    fn what_is_no_btf_is_refused() {
+        for data in [&b""[..], b"\x9f", b"ELF, or something else altogether", &[0; 64]] {
+            assert!(Btf::parse(Blob::Read(data.to_vec()), []).is_err());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn damaged_blobs_do_no_harm(at in 0usize..75, byte: u8, cut in 0usize..76) {
+            let mut blob = small();
+            if let Some(at) = blob.get_mut(at) {
+                *at = byte;
+            }
+            blob.truncate(cut);
+            if let Ok(btf) = Btf::parse(Blob::Read(blob), [(Class::Struct, "s")]) {
+                std::hint::black_box((btf.member("s", &["a"]), btf.size_of("s")));
+            }
+        }
+    }
+}

@@ -109,7 +109,9 @@ fn command() -> Command {
 }
 
 fn tool_command(tool: &Entry) -> Command {
-    let command = Command::new(tool.about.name).visible_aliases(tool.about.aliases.iter().copied());
+    let command = Command::new(tool.about.name)
+        .bin_name(format!("tracer {}", tool.about.name))
+        .visible_aliases(tool.about.aliases.iter().copied());
     // The tool's positional arguments stand before the command, which is last. The flags' structs
     // bring descriptions of their own, so the tool's is set after them.
     Common::augment_args((tool.augment)(command)).about(tool.about.summary).long_about(None)

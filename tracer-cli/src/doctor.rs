@@ -63,11 +63,25 @@ fn checks(kernel: &Kernel) -> Vec<Check> {
     let tracefs = kernel.tracefs.as_ref();
     vec![
         Check { name: "kernel", ok: true, detail: release() },
-        Check::new("privileges", permitted.is_ok(), "root, or CAP_BPF and CAP_PERFMON", &why(permitted)),
-        Check { name: "lockdown", ok: caps::lockdown().as_deref() != Some("confidentiality"), detail: lockdown() },
+        Check { name: "privileges", ok: permitted.is_ok(), detail: why(permitted) },
+        Check {
+            name: "lockdown",
+            ok: caps::lockdown().as_deref() != Some("confidentiality"),
+            detail: lockdown(),
+        },
         memlock(),
-        Check::new("BTF", kernel.btf.is_some(), VMLINUX, "a kernel with CONFIG_DEBUG_INFO_BTF, or --btf FILE"),
-        Check::new("ring buffer", sys::has_map_type(bpf_map_type::BPF_MAP_TYPE_RINGBUF), "", "Linux 5.8 and root"),
+        Check::new(
+            "BTF",
+            kernel.btf.is_some(),
+            VMLINUX,
+            "a kernel with CONFIG_DEBUG_INFO_BTF, or --btf FILE",
+        ),
+        Check::new(
+            "ring buffer",
+            sys::has_map_type(bpf_map_type::BPF_MAP_TYPE_RINGBUF),
+            "",
+            "Linux 5.8 and root",
+        ),
         Check::new(
             "tracefs",
             tracefs.is_some(),
@@ -75,7 +89,7 @@ fn checks(kernel: &Kernel) -> Vec<Check> {
             "mount -t tracefs nodev /sys/kernel/tracing",
         ),
         Check::new("kprobes", has_kprobes(), "", "a kernel with CONFIG_KPROBES"),
-        Check::new("fentry", fentry.is_ok(), "", &why(fentry)),
+        Check { name: "fentry", ok: fentry.is_ok(), detail: why(fentry) },
         Check::new("uprobes", has_uprobes(), "", "a kernel with CONFIG_UPROBES"),
         Check::new(
             "cgroup v2",
@@ -125,9 +139,8 @@ fn verdict(kernel: &Kernel, plan: &Plan) -> Result<Vec<String>, String> {
     }
     let mut hooks = Vec::new();
     for point in &plan.required {
-        let chosen = available(kernel, point).map_err(|reasons| {
-            reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-        })?;
+        let chosen = available(kernel, point)
+            .map_err(|reasons| reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
         hooks.extend(chosen.iter().map(ToString::to_string));
     }
     for chosen in plan.optional.iter().filter_map(|point| available(kernel, point).ok()) {
@@ -155,8 +168,10 @@ fn text_report(checks: &[Check], verdicts: &[Verdict]) -> String {
 }
 
 fn json_report(checks: &[Check], verdicts: &[Verdict]) -> String {
-    let checks: Vec<Value> =
-        checks.iter().map(|check| json!({"name": check.name, "ok": check.ok, "detail": check.detail})).collect();
+    let checks: Vec<Value> = checks
+        .iter()
+        .map(|check| json!({"name": check.name, "ok": check.ok, "detail": check.detail}))
+        .collect();
     let tools: Vec<Value> = verdicts
         .iter()
         .map(|verdict| match &verdict.hooks {

@@ -57,7 +57,14 @@ mod tests {
 
     fn v6(saddr: &str, daddr: &str) -> Addresses {
         let octets = |text: &str| text.parse::<Ipv6Addr>().unwrap().octets();
-        Addresses { family: AF_INET6, sport: 1, dport: 2, unused: 0, saddr: octets(saddr), daddr: octets(daddr) }
+        Addresses {
+            family: AF_INET6,
+            sport: 1,
+            dport: 2,
+            unused: 0,
+            saddr: octets(saddr),
+            daddr: octets(daddr),
+        }
     }
 
     #[test]

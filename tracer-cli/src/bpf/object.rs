@@ -206,17 +206,6 @@ impl Object {
         &self.symbols
     }
 
-    /// The program in a section such as `tp_btf/sched_switch`.
-    #[must_use]
-    pub fn program(&self, section: &str) -> Option<&str> {
-        self.sections.iter().find(|(_, name)| *name == section).map(|(program, _)| program.as_str())
-    }
-
-    /// All `kind/target` sections that hold programs.
-    pub fn sections(&self) -> impl Iterator<Item = &str> {
-        self.sections.values().map(String::as_str)
-    }
-
     /// Answers all questions; what the kernel has no answer to is absent.
     ///
     /// # Errors

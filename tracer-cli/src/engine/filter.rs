@@ -69,12 +69,6 @@ impl Filter {
         self.on & on::FOLLOW != 0
     }
 
-    /// Whether anything is filtered at all.
-    #[must_use]
-    pub const fn is_on(&self) -> bool {
-        self.on != 0
-    }
-
     /// Sets the constants and sizes of an object's filter.
     ///
     /// # Errors

@@ -49,7 +49,12 @@ impl Tool for Opensnoop {
         plan.set("FAILED_ONLY", u32::from(flags.failed.failed));
         plan.set("FULL_PATH", u32::from(flags.full_path));
         let limit = flags.count.count;
-        Ok(Shape::Snoop(Box::new(Self { limit, flags: String::new(), mode: String::new(), path: Vec::new() })))
+        Ok(Shape::Snoop(Box::new(Self {
+            limit,
+            flags: String::new(),
+            mode: String::new(),
+            path: Vec::new(),
+        })))
     }
 }
 

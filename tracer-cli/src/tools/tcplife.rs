@@ -66,8 +66,12 @@ impl Snoop for Tcplife {
             Column::number("dport", 5, "remote port"),
             Column::number("tx_bytes", 10, "bytes sent").unit("bytes"),
             Column::number("rx_bytes", 10, "bytes received").unit("bytes"),
-            Column::number("duration_us", 11, "how long it lasted; unknown if it was open when tracing started")
-                .unit("us"),
+            Column::number(
+                "duration_us",
+                11,
+                "how long it lasted; unknown if it was open when tracing started",
+            )
+            .unit("us"),
             Column::text("open_at_start", 0, "whether it was open when tracing started").hidden(),
         ]
     }

@@ -197,7 +197,8 @@ fn read_piece(record: &mut Record) -> bool {
     let read = if read == 0 { 1 } else { read };
     // A piece that fills its room may be the start of a longer argument: go on behind it, over
     // its NUL.
-    let (next, added) = if read < PIECE as i64 { (0, read as u64) } else { (from + PIECE as u64 - 1, PIECE as u64 - 1) };
+    let (next, added) =
+        if read < PIECE as i64 { (0, read as u64) } else { (from + PIECE as u64 - 1, PIECE as u64 - 1) };
     Cursor::set(&mut record.cursor.from, next);
     Cursor::set(&mut record.cursor.length, length as u64 + added);
     true
