@@ -9,16 +9,40 @@ use crate::{
 
 /// A path's longest name, with its NUL.
 pub const NAME_MAX: usize = 256;
-/// Names of a path that are followed; a deeper path is cut at its front.
-const MAX_DEPTH: usize = 64;
+/// Names and mounts of a path that are followed; a deeper path is cut at its front.
+const MAX_STEPS: usize = 160;
 
 /// `AT_FDCWD`
 pub const AT_FDCWD: i32 = -100;
 
-/// Bytes written so far. It lives in a map so that the verifier forgets its range at each step:
-/// otherwise it would follow every mixture of names and mounts on its own.
+/// How far a walk has got. It is kept in a map, so that the verifier knows nothing of it at each
+/// step: otherwise it would follow every mixture of names and mounts on its own.
+#[repr(C)]
+struct Walk {
+    entry: u64,
+    mounted: u64,
+    /// Bytes written.
+    length: u64,
+    /// The root was reached.
+    rooted: u64,
+}
+
+impl Walk {
+    #[inline(always)]
+    fn get(field: &u64) -> u64 {
+        // SAFETY: a reference is valid to read.
+        unsafe { (&raw const *field).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn set(field: &mut u64, value: u64) {
+        // SAFETY: a mutable reference is valid to write.
+        unsafe { (&raw mut *field).write_volatile(value) };
+    }
+}
+
 #[map]
-static LENGTH: PerCpuArray<usize> = PerCpuArray::with_max_entries(1, 0);
+static WALK: PerCpuArray<Walk> = PerCpuArray::with_max_entries(1, 0);
 
 /// The open file behind a descriptor of a task; null if there is none.
 #[inline(always)]
@@ -45,53 +69,53 @@ pub fn base_of(task: Ptr<task_struct, false>, dirfd: i32) -> Ptr<path, false> {
 /// CPU meanwhile.
 #[inline(always)]
 pub unsafe fn write_names(of: Ptr<path, false>, buffer: *mut u8, limit: usize) -> (usize, bool) {
-    let mut entry: Ptr<dentry, false> = of.dentry();
-    let mut mounted: Ptr<vfsmount, false> = of.mnt();
-    let offset_of_mnt = Ptr::<mount, false>::new(core::ptr::null()).mnt().addr();
-    let Some(written) = LENGTH.get_ptr_mut(0) else { return (0, false) };
-    let mut rooted = false;
+    let Some(walk) = WALK.get_ptr_mut(0) else { return (0, false) };
     // SAFETY: this CPU's own value.
-    unsafe { written.write_volatile(0) };
-    for _ in 0..MAX_DEPTH {
-        if entry.addr() == mounted.mnt_root().addr() {
-            // A mount's root: go on where it is mounted, or end at the topmost.
-            let mount: Ptr<mount, false> = Ptr::new((mounted.addr() - offset_of_mnt) as *const mount);
-            let parent = mount.mnt_parent();
-            if parent.is_null() || parent.addr() == mount.addr() {
-                rooted = true;
-                break;
-            }
-            entry = mount.mnt_mountpoint();
-            mounted = parent.mnt();
-            continue;
-        }
-        let parent = entry.d_parent();
-        // SAFETY: as above.
-        let length = unsafe { written.read_volatile() };
-        // Files that are in no directory, as those of pipes and memfds, are their own parents.
-        if parent.addr() == entry.addr() {
-            rooted = true;
+    let walk = unsafe { &mut *walk };
+    Walk::set(&mut walk.entry, of.dentry().addr());
+    Walk::set(&mut walk.mounted, of.mnt().addr());
+    Walk::set(&mut walk.length, 0);
+    Walk::set(&mut walk.rooted, 0);
+    for _ in 0..MAX_STEPS {
+        // SAFETY: as the caller says.
+        if !unsafe { step(walk, buffer, limit) } {
             break;
         }
-        if parent.is_null() || length > limit {
-            break;
-        }
-        // SAFETY: length is at most limit, and there is room for a name beyond it.
-        let read = unsafe {
-            bpf_probe_read_kernel_str(
-                buffer.add(length).cast(),
-                NAME_MAX as u32,
-                entry.name().as_ptr().cast(),
-            )
-        };
-        if read <= 0 || read > NAME_MAX as i64 {
-            break;
-        }
-        // SAFETY: as above.
-        unsafe { written.write_volatile(length + read as usize) };
-        entry = parent;
     }
-    // SAFETY: as above.
-    let length = unsafe { written.read_volatile() };
-    (length.min(limit + NAME_MAX), rooted)
+    let length = (Walk::get(&walk.length) as usize).min(limit + NAME_MAX);
+    (length, Walk::get(&walk.rooted) != 0)
+}
+
+/// Writes one name, or crosses one mount; false at the end.
+///
+/// # Safety
+/// As for [`write_names`].
+#[inline(always)]
+unsafe fn step(walk: &mut Walk, buffer: *mut u8, limit: usize) -> bool {
+    let entry: Ptr<dentry, false> = Ptr::new(Walk::get(&walk.entry) as *const dentry);
+    let mounted: Ptr<vfsmount, false> = Ptr::new(Walk::get(&walk.mounted) as *const vfsmount);
+    if entry.addr() == mounted.mnt_root().addr() {
+        // A mount's root: go on where it is mounted, or end at the topmost.
+        let offset_of_mnt = Ptr::<mount, false>::new(core::ptr::null()).mnt().addr();
+        let mount: Ptr<mount, false> = Ptr::new((mounted.addr() - offset_of_mnt) as *const mount);
+        let parent = mount.mnt_parent();
+        Walk::set(&mut walk.entry, mount.mnt_mountpoint().addr());
+        Walk::set(&mut walk.mounted, parent.mnt().addr());
+        Walk::set(&mut walk.rooted, u64::from(parent.addr() == mount.addr()));
+        return Walk::get(&walk.rooted) == 0;
+    }
+    let parent = entry.d_parent();
+    let length = Walk::get(&walk.length) as usize;
+    // Files that are in no directory, as those of pipes and memfds, are their own parents.
+    Walk::set(&mut walk.rooted, u64::from(parent.addr() == entry.addr()));
+    if Walk::get(&walk.rooted) != 0 || length > limit {
+        return false;
+    }
+    // SAFETY: length is at most limit, and there is room for a name beyond it.
+    let read = unsafe {
+        bpf_probe_read_kernel_str(buffer.add(length).cast(), NAME_MAX as u32, entry.name().as_ptr().cast())
+    };
+    Walk::set(&mut walk.length, length as u64 + (read as u64 & 0x1ff));
+    Walk::set(&mut walk.entry, parent.addr());
+    read > 0
 }

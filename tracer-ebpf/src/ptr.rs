@@ -6,7 +6,7 @@
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 
 /// The offset of a field this kernel does not have.
 pub const MISSING: u32 = u32::MAX;
@@ -89,14 +89,16 @@ pub trait Field<const DIRECT: bool> {
     fn get(address: *const u8, present: bool) -> Self::Value;
 }
 
-/// Reads a `T` of kernel memory; all zeroes if that fails.
+/// Reads a `T` of kernel memory; all zeroes if that fails. Without a branch, which the verifier
+/// would have to follow both ways.
 #[inline(always)]
 pub fn read_kernel<T: Copy>(address: *const T) -> T {
-    // SAFETY: the helper checks the address and fails instead of faulting.
-    match unsafe { bpf_probe_read_kernel(address) } {
-        Ok(value) => value,
-        // SAFETY: only integers, arrays of them and raw pointers are read: zeroes are valid.
-        Err(_) => unsafe { MaybeUninit::zeroed().assume_init() },
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper checks the address, and fills the value with zeroes where it can't read:
+    // only integers, arrays of them and raw pointers are read, for which those are valid.
+    unsafe {
+        bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, address.cast());
+        value.assume_init()
     }
 }
 

@@ -62,8 +62,13 @@ impl<const DIRECT: bool> Call<DIRECT> {
             return None;
         }
         let compat = current_task().thread_status() & TS_COMPAT != 0;
-        let is = |n: &Number| number == if compat { n.compat } else { n.native }.into();
-        let which = wanted.iter().position(is)?;
+        // Not one search with a choice inside it: that becomes an index into a table on the stack,
+        // by arithmetic that the verifier refuses.
+        let which = if compat {
+            wanted.iter().position(|n| number == n.compat.into())?
+        } else {
+            wanted.iter().position(|n| number == n.native.into())?
+        };
         Some(Self { regs, ret: args.get(1) as i64, compat, which })
     }
 
