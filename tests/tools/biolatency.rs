@@ -49,10 +49,19 @@ const BLOCK: usize = 4096;
 
 /// <linux/loop.h>
 const LOOP_SET_FD: usize = 0x4c00;
-const LOOP_CLR_FD: usize = 0x4c01;
+const LOOP_SET_STATUS64: usize = 0x4c04;
 const LOOP_CTL_GET_FREE: usize = 0x4c82;
+const LO_FLAGS_AUTOCLEAR: u32 = 4;
 
-/// A disk over a file, detached when dropped.
+/// struct loop_info64, of which only the flags are set.
+#[repr(C)]
+struct LoopInfo {
+    before: [u32; 13],
+    flags: u32,
+    after: [u32; 44],
+}
+
+/// A disk over a file, which is gone once nobody has it open.
 struct Disk {
     name: String,
     file: File,
@@ -76,10 +85,16 @@ impl Disk {
             let file =
                 OpenOptions::new().read(true).write(true).custom_flags(flags).open(format!("/dev/{name}"))?;
             match ioctl(&file, LOOP_SET_FD, backing.as_raw_fd() as usize) {
-                Ok(_) => return Ok(Self { name, file }),
-                Err(_) if tries > 0 => tries -= 1,
+                Ok(_) => {}
+                Err(_) if tries > 0 => {
+                    tries -= 1;
+                    continue;
+                }
                 Err(error) => return Err(error).context("setting up a loop device"),
             }
+            let info = LoopInfo { before: [0; 13], flags: LO_FLAGS_AUTOCLEAR, after: [0; 44] };
+            ioctl(&file, LOOP_SET_STATUS64, (&raw const info) as usize)?;
+            return Ok(Self { name, file });
         }
     }
 
@@ -93,12 +108,6 @@ impl Disk {
         let fields: Vec<u64> = stat.split_whitespace().flat_map(str::parse).collect();
         let (reads, writes, flushes) = (fields[0], fields[4], fields[15]);
         Ok((reads, writes - flushes))
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = ioctl(&self.file, LOOP_CLR_FD, 0);
     }
 }
 
