@@ -247,7 +247,8 @@ fn prints_milliseconds() -> Result<()> {
 fn prints_intervals() -> Result<()> {
     let mut load = Load::start(&["block-io", "101"])?;
     let disk = rows::text(&load.setup, "disk").to_owned();
-    let tool = Tool::json("biolatency", &["--disk", &disk, "1", "2"])?;
+    // Once the workload is gone, somebody else can have its disk.
+    let tool = Tool::json("biolatency", &["-p", &load.pid(), "--disk", &disk, "1", "2"])?;
     load.finish()?;
     equal("count", rows::sum(&tool.end()?.ok()?.rows()?, "count"), TIMES)
 }

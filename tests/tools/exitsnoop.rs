@@ -1,7 +1,9 @@
 //! exitsnoop: how and after how long processes end.
 
 use std::{
-    env, fs, thread,
+    env, fs,
+    sync::{Arc, Barrier},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -32,6 +34,7 @@ pub const SUITE: Suite = Suite {
         Test::new("sees_failures_only", sees_failures_only),
         Test::new("tells_the_age", tells_the_age),
         Test::new("waits_for_the_last_thread", waits_for_the_last_thread),
+        Test::new("tells_once_of_threads_that_end_together", tells_once_of_threads_that_end_together),
         Test::new("sees_threads", sees_threads),
     ],
     workloads: &[
@@ -39,6 +42,7 @@ pub const SUITE: Suite = Suite {
         Workload::new("exit-table", exit_table),
         Workload::new("exit-aged", exit_aged),
         Workload::new("exit-leader-first", exit_leader_first),
+        Workload::new("exit-together", exit_together),
         Workload::new("exit-threads", exit_threads),
     ],
 };
@@ -203,6 +207,39 @@ fn waits_for_the_last_thread() -> Result<()> {
         row.as_object_mut().context("not an object")?.remove("tid");
     }
     rows::are(&rows_of_children(&load, &rows), &want)
+}
+
+/// Children whose threads end at the same moment, each by itself.
+fn exit_together(gate: &mut Gate, _: &[String]) -> Result<Value> {
+    gate.wait(&json!({}))?;
+    let mut pids = Vec::new();
+    for _ in 0..199 {
+        let pid = sys::fork(|| {
+            let together = Arc::new(Barrier::new(3));
+            for _ in 0..2 {
+                let together = Arc::clone(&together);
+                thread::spawn(move || {
+                    together.wait();
+                    let _ = sys::call(libc::SYS_exit, &[0]);
+                });
+            }
+            together.wait();
+            let _ = sys::call(libc::SYS_exit, &[0]);
+            1
+        })?;
+        sys::wait(pid)?;
+        pids.push(pid);
+    }
+    Ok(json!({ "pids": pids }))
+}
+
+fn tells_once_of_threads_that_end_together() -> Result<()> {
+    let mut load = Load::start(&["exit-together"])?;
+    let tool = Tool::json("exitsnoop", &[])?;
+    let account = load.finish()?;
+    let rows = tool.interrupt()?.ok()?.rows()?;
+    let got: Vec<_> = rows_of_children(&load, &rows).iter().map(|row| row["pid"].clone()).collect();
+    equal("processes that ended", &Value::from(got), &account["pids"])
 }
 
 /// Threads that end one after the other, in the workload itself.

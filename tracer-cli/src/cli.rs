@@ -146,7 +146,11 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 fn run_tool(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<u8> {
-    let matches = tool_command(tool).try_get_matches_from(args)?;
+    let mut command = tool_command(tool);
+    if args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--help" || arg == "-h") {
+        command = command.after_help(columns_help(tool)?);
+    }
+    let matches = command.try_get_matches_from(args)?;
     let common = Common::from_arg_matches(&matches)?;
     let mut plan = Plan::new(&common);
     let shape = (tool.prepare)(&matches, &mut plan)?;
@@ -161,15 +165,35 @@ fn run_tool(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<u8> {
     })
 }
 
+/// The columns of a tool's rows, for its help.
+fn columns_help(tool: &Entry) -> anyhow::Result<String> {
+    let columns = match defaults(tool)?.1 {
+        Shape::Snoop(snoop) => snoop.columns(),
+        Shape::Top(top) => top.columns(),
+        Shape::Dist(_) => return Ok(String::new()),
+    };
+    let mut text = "Columns (those in parentheses are left out of the table):\n".to_owned();
+    for column in columns {
+        let name = if column.shown { column.name.to_owned() } else { format!("({})", column.name) };
+        let unit = column.unit.map(|unit| format!(" [{unit}]")).unwrap_or_default();
+        text.push_str(&format!("  {name:<15} {}{unit}\n", column.about));
+    }
+    Ok(text)
+}
+
 /// A tool's plan with the flags it has by default.
 ///
 /// # Errors
 /// Those of the tool itself.
 pub fn default_plan(tool: &Entry) -> anyhow::Result<Plan> {
+    Ok(defaults(tool)?.0)
+}
+
+fn defaults(tool: &Entry) -> anyhow::Result<(Plan, Shape)> {
     let matches: ArgMatches = tool_command(tool).try_get_matches_from([tool.about.name])?;
     let mut plan = Plan::new(&Common::from_arg_matches(&matches)?);
-    (tool.prepare)(&matches, &mut plan)?;
-    Ok(plan)
+    let shape = (tool.prepare)(&matches, &mut plan)?;
+    Ok((plan, shape))
 }
 
 /// A tool's parsed object file.

@@ -9,4 +9,5 @@ pub mod filter;
 pub mod histogram;
 pub mod record;
 pub mod sock;
+pub mod syscall;
 pub mod tools;

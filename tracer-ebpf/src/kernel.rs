@@ -3,6 +3,8 @@
 //! Names are the kernel's own. A field that was renamed stands twice, newest first, and the
 //! accessor of the pair takes the one this kernel has.
 
+use aya_ebpf::Global;
+
 use crate::{
     kernel_structs,
     ptr::{In, Ptr},
@@ -12,6 +14,10 @@ use crate::{
 pub type Word = u64;
 /// A kernel pointer, in arrays of them.
 pub type Pointer<T> = *const T;
+
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals, reason = "the struct is named as in the kernel")]
+static BTFS_upid: Global<u32> = Global::new(0);
 
 kernel_structs! {
     /// include/linux/sched.h
@@ -30,6 +36,33 @@ kernel_structs! {
         files: *const files_struct = files;
         fs: *const fs_struct = fs;
         thread_status: u32 = thread_info.status;
+        thread_pid: *const pid = thread_pid;
+        signal: *const signal_struct = signal;
+        exit_code: i32 = exit_code;
+        start_time: u64 = start_time;
+    }
+
+    /// include/linux/sched/signal.h
+    signal_struct {
+        live: i32 = live.counter;
+        flags: u32 = flags;
+        group_exit_code: i32 = group_exit_code;
+    }
+
+    /// include/linux/pid.h
+    pid {
+        level: u32 = level;
+        numbers: In<upid> = numbers;
+    }
+
+    /// include/linux/pid.h
+    upid {
+        ns: *const pid_namespace = ns;
+    }
+
+    /// include/linux/pid_namespace.h
+    pid_namespace {
+        inum: u32 = ns.inum;
     }
 
     /// include/linux/cred.h
@@ -144,6 +177,53 @@ kernel_structs! {
         bytes_retrans: u64 = bytes_retrans;
     }
 
+    /// include/linux/blk-mq.h
+    request {
+        q: *const request_queue = q;
+        rq_disk: *const gendisk = rq_disk;
+        cmd_flags: u32 = cmd_flags;
+        sector: u64 = __sector;
+        data_len: u32 = __data_len;
+        bio: *const bio = bio;
+        biotail: *const bio = biotail;
+    }
+
+    /// include/linux/blkdev.h
+    request_queue {
+        disk: *const gendisk = disk;
+    }
+
+    /// include/linux/blkdev.h
+    gendisk {
+        disk_name: In<u128> = disk_name;
+    }
+
+    /// include/linux/blk_types.h
+    bio {}
+
+    /// include/linux/perf_event.h
+    perf_event {
+        tp_event: *const trace_event_call = tp_event;
+    }
+
+    /// include/linux/trace_events.h
+    trace_event_call {
+        list: In<list_head> = list;
+        data: *const syscall_metadata = data;
+    }
+
+    /// include/trace/syscall.h
+    syscall_metadata {
+        name: *const u8 = name;
+        syscall_nr: i32 = syscall_nr;
+        enter_event: *const trace_event_call = enter_event;
+    }
+
+    /// include/linux/types.h
+    list_head {
+        next: *const list_head = next;
+    }
+
     /// arch/x86/include/asm/ptrace.h
     pt_regs {
         ax: u64 = ax;
@@ -169,6 +249,15 @@ impl<const DIRECT: bool> Ptr<task_struct, DIRECT> {
 }
 
 impl<const DIRECT: bool> Ptr<task_struct, DIRECT> {
+    /// The inode number of the pid namespace that the task itself is in.
+    #[inline(always)]
+    pub fn pid_namespace(self) -> u32 {
+        let pid = self.by_helper().thread_pid();
+        pid.numbers().nth(pid.level().into(), BTFS_upid.load()).ns().inum()
+    }
+}
+
+impl<const DIRECT: bool> Ptr<task_struct, DIRECT> {
     /// The id of the cgroup v2 that the task's own is in at this depth; 0 if it is not that deep.
     ///
     /// Ids until 6.0, pointers from 6.1 on:
@@ -184,5 +273,22 @@ impl<const DIRECT: bool> Ptr<task_struct, DIRECT> {
         } else {
             cgroup.ancestor_ids().nth(level.into(), 8).read()
         }
+    }
+}
+
+impl<const DIRECT: bool> Ptr<request, DIRECT> {
+    /// The disk that a request goes to; null for one to a controller. It moved to the queue in 5.17:
+    /// <https://github.com/torvalds/linux/commit/f3fa33acca9f0058157214800f68b10d8e71ab7a>
+    #[inline(always)]
+    pub fn disk(self) -> Ptr<gendisk, DIRECT> {
+        if self.has_rq_disk() { self.rq_disk() } else { self.q().disk() }
+    }
+}
+
+impl<const DIRECT: bool> Ptr<gendisk, DIRECT> {
+    /// The first 16 bytes of a disk's name, which compare fast as a number. No driver's are longer.
+    #[inline(always)]
+    pub fn name(self) -> u128 {
+        self.disk_name().by_helper().read()
     }
 }

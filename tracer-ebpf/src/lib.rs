@@ -14,6 +14,7 @@ pub mod program;
 pub mod ptr;
 pub mod sock;
 pub mod syscall;
+pub mod syscall_names;
 
 #[cfg(target_arch = "bpf")]
 #[panic_handler]

@@ -52,6 +52,12 @@ pub fn current_task() -> Ptr<task_struct, false> {
     Ptr::new(unsafe { bpf_get_current_task() } as *const task_struct)
 }
 
+/// Whether the current thread is in a 32-bit system call.
+#[inline(always)]
+pub fn is_compat() -> bool {
+    current_task().thread_status() & TS_COMPAT != 0
+}
+
 impl<const DIRECT: bool> Call<DIRECT> {
     /// The call, if it is one of those wanted. Most calls are not, so their numbers come first.
     #[inline(always)]
@@ -61,7 +67,7 @@ impl<const DIRECT: bool> Call<DIRECT> {
         if !wanted.iter().any(|n| number == n.native.into() || number == n.compat.into()) {
             return None;
         }
-        let compat = current_task().thread_status() & TS_COMPAT != 0;
+        let compat = is_compat();
         // Not one search with a choice inside it: that becomes an index into a table on the stack,
         // by arithmetic that the verifier refuses.
         let which = if compat {

@@ -207,6 +207,9 @@ impl Kernel {
             BPF_PROG_TYPE_KPROBE, BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_TRACEPOINT,
             BPF_PROG_TYPE_TRACING,
         };
+        if let Hook::Kprobe(_) = hook {
+            kprobe_pmu()?;
+        }
         let (kind, attach_type) = match hook {
             Hook::TpBtf(_) => (BPF_PROG_TYPE_TRACING, Some(BPF_TRACE_RAW_TP)),
             Hook::Fentry(_) => (BPF_PROG_TYPE_TRACING, Some(BPF_TRACE_FENTRY)),
@@ -261,6 +264,14 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Runs a program for raw tracepoints here and now, attached to nothing; what it returned.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn run(&self, arguments: &[u64]) -> io::Result<u32> {
+        sys::program_run(self.program.as_fd(), arguments)
+    }
+
     /// Attaches it.
     ///
     /// # Errors

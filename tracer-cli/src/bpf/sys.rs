@@ -192,6 +192,19 @@ fn load_with_log(spec: &ProgramSpec<'_>, level: u32, log: &mut [u8]) -> io::Resu
     bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr)
 }
 
+/// Runs a raw tracepoint program once, in this thread, with these arguments; what it returned.
+pub fn program_run(program: BorrowedFd<'_>, arguments: &[u64]) -> io::Result<u32> {
+    let mut attr = zeroed();
+    // SAFETY: writing the fields of this command's variant.
+    let test = unsafe { &mut attr.test };
+    test.prog_fd = program.as_raw_fd() as u32;
+    test.ctx_in = arguments.as_ptr() as u64;
+    test.ctx_size_in = size_of_val(arguments) as u32;
+    bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr)?;
+    // SAFETY: reading a field of this command's variant.
+    Ok(unsafe { attr.test.retval })
+}
+
 /// Attaches a raw tracepoint program by name, or (`None`) a BTF-typed one to what it was loaded for.
 pub fn raw_tracepoint_open(name: Option<&CStr>, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut attr = zeroed();

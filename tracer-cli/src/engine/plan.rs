@@ -3,7 +3,13 @@
 use zerocopy::{Immutable, IntoBytes};
 
 use super::common::Common;
-use crate::bpf::hook::{Hook, Point};
+use crate::bpf::{
+    hook::{Hook, Kernel, Point},
+    object::Linked,
+};
+
+/// What a tool does when its maps are there and nothing is attached yet.
+pub type Setup = Box<dyn Fn(&Kernel, &Linked) -> anyhow::Result<()>>;
 
 /// A tool's wishes, filled in by its `prepare`.
 #[derive(Default)]
@@ -16,6 +22,7 @@ pub struct Plan {
     pub entries: Vec<(&'static str, u32)>,
     /// Sets: a map's keys.
     pub sets: Vec<(&'static str, Vec<Vec<u8>>)>,
+    pub setup: Option<Setup>,
     /// The run filters by who did something.
     pub filters: bool,
 }
@@ -67,6 +74,11 @@ impl Plan {
     /// Makes these the keys of a map that is a set.
     pub fn fill(&mut self, map: &'static str, keys: Vec<Vec<u8>>) {
         self.sets.push((map, keys));
+    }
+
+    /// Fills maps by what the running kernel tells, before anything is attached.
+    pub fn setup(&mut self, setup: impl Fn(&Kernel, &Linked) -> anyhow::Result<()> + 'static) {
+        self.setup = Some(Box::new(setup));
     }
 
     /// All hooks that may be used.

@@ -119,6 +119,9 @@ impl Session {
         let object = object.create_maps()?;
         filter.fill(&object)?;
         fill_sets(&object, plan)?;
+        if let Some(setup) = &plan.setup {
+            setup(&kernel, &object)?;
+        }
 
         let clock = Clock::now();
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

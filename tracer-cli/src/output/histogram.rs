@@ -1,14 +1,12 @@
 //! Histograms as the kernel counts them, and what is printed of them.
 
-use tracer_common::histogram::{SLOTS, bounds, slot};
+use tracer_common::histogram::{SLOTS, bounds};
 
 /// The counts of log-linear slots.
 #[derive(Clone, Debug)]
 pub struct Histogram {
     unit: &'static str,
     counts: Vec<u64>,
-    /// The largest value that was told, 0 if none was.
-    max: u64,
 }
 
 /// The count of the values from one power of two to the next.
@@ -23,7 +21,7 @@ pub struct Bucket {
 impl Histogram {
     /// An empty histogram of values in `unit`.
     pub fn new(unit: &'static str) -> Self {
-        Self { unit, counts: vec![0; SLOTS], max: 0 }
+        Self { unit, counts: vec![0; SLOTS] }
     }
 
     /// Counts values by their slot; a slot past the last is taken for the last.
@@ -33,14 +31,9 @@ impl Histogram {
     }
 
     /// Counts one value.
+    #[cfg(test)]
     pub fn record(&mut self, value: u64) {
-        self.add(slot(value), 1);
-        self.saw(value);
-    }
-
-    /// Tells a value that was counted; the largest makes [`Self::max`] exact.
-    pub fn saw(&mut self, value: u64) {
-        self.max = self.max.max(value);
+        self.add(tracer_common::histogram::slot(value), 1);
     }
 
     pub const fn unit(&self) -> &'static str {
@@ -52,18 +45,15 @@ impl Histogram {
         self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// The largest value: exact if it was told, else the upper bound of its slot. None of none.
+    /// The largest value, or up to 12.5 % more: the upper bound of its slot. None of none.
     pub fn max(&self) -> Option<u64> {
         let last = self.counts.iter().rposition(|count| *count > 0)?;
-        let (low, high) = bounds(last as u32);
-        let told = (low..=high).contains(&self.max);
-        Some(if told { self.max } else { high })
+        Some(bounds(last as u32).1)
     }
 
     /// The smallest value that `percent` of all values do not exceed, or up to 12.5 % more: the
-    /// upper bound of its slot, but never more than the largest value. None of none.
+    /// upper bound of its slot. None of none.
     pub fn percentile(&self, percent: u32) -> Option<u64> {
-        let max = self.max()?;
         let rank = u128::from(self.count()) * u128::from(percent.min(100));
         let rank = rank.div_ceil(100).max(1);
         let mut seen = 0;
@@ -72,7 +62,7 @@ impl Histogram {
             seen >= rank
         };
         let index = self.counts.iter().position(reached)?;
-        Some(bounds(index as u32).1.min(max))
+        Some(bounds(index as u32).1)
     }
 
     /// The powers of two from the first to the last that is not empty; 0 and 1 share one.
@@ -151,13 +141,10 @@ mod tests {
     }
 
     #[test]
-    fn max_is_the_slots_bound_unless_it_was_told() {
-        let mut histogram = Histogram::new("us");
-        histogram.add(slot(1000), 2);
+    fn max_is_the_slots_bound() {
+        let histogram = of(&[1000, 1001]);
         assert_eq!(histogram.max(), Some(1023));
-        histogram.saw(1001);
-        assert_eq!(histogram.max(), Some(1001));
-        assert_eq!(histogram.percentile(100), Some(1001));
+        assert_eq!(histogram.percentile(100), Some(1023));
     }
 
     #[test]
@@ -179,7 +166,6 @@ mod tests {
             let told = of(&values).percentile(percent).unwrap();
             prop_assert!(told >= exact, "{told} < {exact}");
             prop_assert!(told - exact <= exact / 8, "{told} is too far from {exact}");
-            prop_assert!(told <= *sorted.last().unwrap());
         }
 
         #[test]

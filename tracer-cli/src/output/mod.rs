@@ -12,6 +12,7 @@ mod json;
 mod number;
 mod options;
 mod schema;
+pub mod signal;
 mod sink;
 mod table;
 #[cfg(test)]
@@ -134,6 +135,7 @@ impl Printer {
     }
 
     /// The bytes that wait to be written.
+    #[cfg(test)]
     pub fn pending(&self) -> usize {
         self.out.len()
     }

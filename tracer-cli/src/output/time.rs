@@ -39,11 +39,6 @@ impl Clock {
         read(libc::CLOCK_MONOTONIC).cast_unsigned()
     }
 
-    /// The kernel's time at the start of the run.
-    pub const fn start(&self) -> u64 {
-        self.start_ns
-    }
-
     /// The nanoseconds since 1970 of a kernel's time.
     fn unix_ns(&self, time_ns: u64) -> i64 {
         time_ns.cast_signed().saturating_add(self.offset_ns)

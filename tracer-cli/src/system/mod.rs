@@ -1,5 +1,7 @@
 //! What tracer reads of the running system besides its kernel.
 
 pub mod cgroup;
+pub mod disks;
 pub mod mapping;
+pub mod syscalls;
 pub mod users;

@@ -2,18 +2,28 @@
 
 use crate::tool::Entry;
 
+mod biolatency;
 mod execsnoop;
+mod exitsnoop;
 mod opensnoop;
+mod runqlat;
+mod syscount;
 mod tcpconnect;
 mod tcplife;
+mod vfsstat;
 
 /// Every tool, by name.
 #[rustfmt::skip]
 pub const TOOLS: &[Entry] = &[
+    Entry::of::<biolatency::Biolatency>(),
     Entry::of::<execsnoop::Execsnoop>(),
+    Entry::of::<exitsnoop::Exitsnoop>(),
     Entry::of::<opensnoop::Opensnoop>(),
+    Entry::of::<runqlat::Runqlat>(),
+    Entry::of::<syscount::Syscount>(),
     Entry::of::<tcpconnect::Tcpconnect>(),
     Entry::of::<tcplife::Tcplife>(),
+    Entry::of::<vfsstat::Vfsstat>(),
 ];
 
 /// The tool with this name or alias.

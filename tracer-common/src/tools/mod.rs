@@ -1,6 +1,11 @@
 //! One file a tool: its events, keys and values.
 
+pub mod biolatency;
 pub mod execsnoop;
+pub mod exitsnoop;
 pub mod opensnoop;
+pub mod runqlat;
+pub mod syscount;
 pub mod tcpconnect;
 pub mod tcplife;
+pub mod vfsstat;

@@ -1,0 +1,179 @@
+//! syscount: system calls, counted as they return.
+#![no_std]
+#![no_main]
+
+use aya_ebpf::{
+    Global,
+    bindings::BPF_NOEXIST,
+    helpers::bpf_ktime_get_ns,
+    macros::map,
+    maps::{Array, HashMap, PerCpuArray, PerCpuHashMap},
+};
+use tracer_common::{
+    record::COMM_LEN,
+    syscall::NUMBERS,
+    tools::syscount::{COMPAT, Counts, OTHER, Process, SLOTS},
+};
+use tracer_ebpf::{
+    emit,
+    filter::{self, Current},
+    kernel::{pt_regs, task_struct},
+    program::Args,
+    ptr::Ptr,
+    syscall::is_compat,
+    syscall_names, tracepoint,
+};
+
+/// The call that returns from a signal handler, whose number the kernel has cleared by its exit.
+const RT_SIGRETURN: u32 = 15;
+/// Larger negated results are no error numbers.
+const MAX_ERRNO: u64 = 4095;
+
+#[unsafe(no_mangle)]
+static BY_PROCESS: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static LATENCY: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static FAILED_ONLY: Global<u32> = Global::new(0);
+/// The one error that counts; 0 for any.
+#[unsafe(no_mangle)]
+static ERRNO: Global<u32> = Global::new(0);
+/// Whether only some calls are wanted.
+#[unsafe(no_mangle)]
+static SOME_CALLS: Global<u32> = Global::new(0);
+
+/// The calls wanted, by slot.
+#[map]
+static WANTED: Array<u8> = Array::with_max_entries(SLOTS, 0);
+
+#[map]
+static CALLS: PerCpuArray<Counts> = PerCpuArray::with_max_entries(SLOTS, 0);
+#[map]
+static PROCESSES: PerCpuHashMap<Process, Counts> = PerCpuHashMap::with_max_entries(1, 0);
+
+/// A call under way.
+#[derive(Clone, Copy)]
+struct Start {
+    /// 0 if there is none.
+    ns: u64,
+    slot: u64,
+}
+
+/// The call that each thread is in. A thread's entry stays as long as the thread lives: finding it
+/// costs a tenth of what adding and removing one would at each call.
+#[map]
+static STARTS: HashMap<u32, Start> = HashMap::with_max_entries(1, 0);
+
+syscall_names!();
+tracepoint!(sys_enter => on_enter);
+tracepoint!(sys_exit => on_exit);
+tracepoint!(sched_process_exit => on_thread_end);
+
+/// `sys_enter(regs, number)`
+#[inline(always)]
+fn on_enter<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
+    let current = filter::current()?;
+    // SAFETY: the helper has no preconditions.
+    let start = Start { ns: unsafe { bpf_ktime_get_ns() }, slot: slot_of(args.get(1)).into() };
+    match STARTS.get_ptr_mut(current.tid) {
+        // SAFETY: the map's value, which only its own thread uses.
+        Some(entry) => unsafe { *entry = start },
+        None if STARTS.insert(current.tid, start, 0).is_err() => emit::lost(),
+        None => {}
+    }
+    Some(())
+}
+
+/// `sys_exit(regs, ret)`
+#[inline(always)]
+fn on_exit<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
+    let regs: Ptr<pt_regs, DIRECT> = args.ptr(0);
+    let number = regs.orig_ax();
+    let current = filter::current()?;
+    let (slot, total_ns) = if LATENCY.load() != 0 { end_of(current.tid)? } else { (slot_of(number), 0) };
+    let errno = errno(number, args.get(1));
+    if !is_wanted(slot, errno) {
+        return None;
+    }
+    let counts = if BY_PROCESS.load() != 0 { of_process(current)? } else { CALLS.get_ptr_mut(slot)? };
+    // SAFETY: the map's value, this CPU's own, where preemption is off.
+    let counts = unsafe { &mut *counts };
+    counts.count += 1;
+    counts.errors += u64::from(errno != 0);
+    counts.total_ns += total_ns;
+    Some(())
+}
+
+/// `sched_process_exit(task, ...)`, in the thread that ends
+#[inline(always)]
+fn on_thread_end<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
+    let thread: Ptr<task_struct, DIRECT> = args.ptr(0);
+    let _ = STARTS.remove(thread.tid() as u32);
+    Some(())
+}
+
+/// The slot of the call and how long it took; none if it was not seen from its start.
+#[inline(always)]
+fn end_of(tid: u32) -> Option<(u32, u64)> {
+    let entry = STARTS.get_ptr_mut(tid)?;
+    // SAFETY: the map's value, which only its own thread uses.
+    let start = unsafe { core::mem::replace(&mut (*entry).ns, 0) };
+    if start == 0 {
+        return None;
+    }
+    // SAFETY: as above; the helper has no preconditions.
+    unsafe { Some(((*entry).slot as u32, bpf_ktime_get_ns().saturating_sub(start))) }
+}
+
+#[inline(always)]
+fn is_wanted(slot: u32, errno: u32) -> bool {
+    let wanted = ERRNO.load();
+    (FAILED_ONLY.load() == 0 || errno != 0)
+        && (wanted == 0 || errno == wanted)
+        && (SOME_CALLS.load() == 0 || WANTED.get(slot).is_some_and(|&wanted| wanted != 0))
+}
+
+/// The error of a call that returned `ret`; 0 if it succeeded. After a signal handler the result
+/// is what the interrupted code had in its register.
+#[inline(always)]
+fn errno(number: u64, ret: u64) -> u32 {
+    let negated = ret.wrapping_neg();
+    if is_cleared(number) || negated > MAX_ERRNO { 0 } else { negated as u32 }
+}
+
+#[inline(always)]
+const fn is_cleared(number: u64) -> bool {
+    number as i64 == -1
+}
+
+#[inline(always)]
+fn slot_of(number: u64) -> u32 {
+    if is_cleared(number) {
+        RT_SIGRETURN
+    } else if number >= NUMBERS as u64 {
+        OTHER
+    } else if is_compat() {
+        COMPAT + number as u32
+    } else {
+        number as u32
+    }
+}
+
+/// The counters of the current process.
+#[inline(always)]
+fn of_process(current: Current) -> Option<*mut Counts> {
+    let mut process = Process { pid: current.pid, comm: [0; COMM_LEN] };
+    emit::write_comm(&mut process.comm);
+    if let Some(counts) = PROCESSES.get_ptr_mut(process) {
+        return Some(counts);
+    }
+    // Another CPU may have made it meanwhile.
+    let _ = PROCESSES.insert(process, Counts::default(), BPF_NOEXIST.into());
+    let counts = PROCESSES.get_ptr_mut(process);
+    if counts.is_none() {
+        emit::lost();
+    }
+    counts
+}
+
+tracer_ebpf::object!();
