@@ -182,7 +182,6 @@ kernel_structs! {
         q: *const request_queue = q;
         rq_disk: *const gendisk = rq_disk;
         cmd_flags: u32 = cmd_flags;
-        sector: u64 = __sector;
         data_len: u32 = __data_len;
         bio: *const bio = bio;
         biotail: *const bio = biotail;

@@ -5,7 +5,7 @@ use std::{borrow::Cow, os::fd::AsRawFd};
 use anyhow::{Context, bail};
 use tracer_common::{
     record::until_nul,
-    syscall::{MORE, NAME_LEN, NUMBERS, Names},
+    syscall::{MORE, NAME_LEN, Names},
 };
 use zerocopy::FromBytes;
 
