@@ -439,6 +439,8 @@ mod tests {
         "BTF_request_queue__disk",
         // Renamed from req_opf in 6.0, and operations come and go.
         "BTFE_req_op*",
+        // Since 6.5; before, the submitter is known by block_getrq.
+        "BTFA_block_io_start",
     ];
 
     fn some_kernels_lack(symbol: &str) -> bool {

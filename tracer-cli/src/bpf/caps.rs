@@ -33,7 +33,8 @@ pub fn lockdown() -> Option<String> {
 /// [`Failure::NotPermitted`], saying what is missing.
 pub fn check() -> Result<(), Failure> {
     let set = effective();
-    if !has(set, CAP_SYS_ADMIN) && !(has(set, CAP_BPF) && has(set, CAP_PERFMON)) {
+    let permitted = has(set, CAP_SYS_ADMIN) || (has(set, CAP_BPF) && has(set, CAP_PERFMON));
+    if !permitted {
         return Err(Failure::NotPermitted(
             "tracing needs root, or CAP_BPF and CAP_PERFMON: try again with sudo".to_owned(),
         ));

@@ -85,7 +85,7 @@ impl Map {
     /// If the kernel refuses.
     pub fn counters(&self, key: &[u8]) -> io::Result<Option<Vec<u64>>> {
         let Some(value) = self.get(key)? else { return Ok(None) };
-        let width = self.value_size.next_multiple_of(8) / 8;
+        let width = self.value_size.div_ceil(8);
         let mut sums = vec![0u64; width];
         for (index, word) in value.chunks_exact(8).enumerate() {
             let word = word.first_chunk::<8>().map_or(0, |bytes| u64::from_ne_bytes(*bytes));

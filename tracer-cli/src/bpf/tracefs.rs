@@ -57,8 +57,8 @@ impl Tracefs {
     }
 }
 
-/// Parses a `format` file: lines like `field:long ret;	offset:16;	size:8;	signed:1;`.
-/// What doesn't look like that is passed over.
+/// Parses a `format` file, whose lines declare a field and give its offset, size and sign:
+/// `field:long ret; offset:16; size:8; signed:1;`. What doesn't look like that is passed over.
 #[must_use]
 pub fn parse_format(text: &str) -> HashMap<String, Field> {
     text.lines().filter_map(parse_field).collect()

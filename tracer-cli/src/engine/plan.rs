@@ -62,7 +62,7 @@ impl Plan {
     }
 
     /// Sets a constant of the kernel programs.
-    pub fn set<T: IntoBytes + Immutable>(&mut self, name: &'static str, value: T) {
+    pub fn set<T: IntoBytes + Immutable + Copy>(&mut self, name: &'static str, value: T) {
         self.globals.push((name, value.as_bytes().to_vec()));
     }
 

@@ -138,7 +138,7 @@ fn write_args(line: &mut Vec<u8>, args: &[u8], max: usize, cut: bool) {
 /// Quotes an argument that a shell would not take as one word.
 fn write_quoted(line: &mut Vec<u8>, argument: &[u8]) {
     let special = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'\'' | b'"' | b'\\');
-    if !argument.is_empty() && !argument.iter().any(|byte| special(byte)) {
+    if !argument.is_empty() && !argument.iter().any(special) {
         line.extend_from_slice(argument);
         return;
     }
