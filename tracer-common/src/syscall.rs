@@ -22,5 +22,9 @@ pub struct Names {
 
 const _: () = assert!(size_of::<Names>() == 16 + NAME_LEN * NUMBERS);
 
+/// Events looked at in a run of the reading program. Kernels have some 2,000; but a run takes a few
+/// microseconds, and the verifier, which follows every step, as many milliseconds for 64 of them.
+pub const EVENTS_A_RUN: u32 = 16;
+
 /// What the reading program returns: there are events left.
 pub const MORE: u32 = 1;

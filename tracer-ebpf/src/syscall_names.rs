@@ -5,7 +5,7 @@
 //! member: a perf event of its own.
 
 use aya_ebpf::{helpers::generated::bpf_probe_read_kernel_str, macros::map, maps::Array};
-use tracer_common::syscall::{MORE, NAME_LEN, NUMBERS, Names};
+use tracer_common::syscall::{EVENTS_A_RUN, MORE, NAME_LEN, NUMBERS, Names};
 
 use crate::{
     kernel::{perf_event, trace_event_call},
@@ -14,9 +14,6 @@ use crate::{
     ptr::Ptr,
     syscall::current_task,
 };
-
-/// Events looked at in a run: kernels have some 2,000, and the verifier follows every step.
-const STEPS: u32 = 16;
 
 #[map]
 static SYSCALL_NAMES: Array<Names> = Array::with_max_entries(1, 0);
@@ -47,7 +44,7 @@ pub fn read(args: Args<false>) -> Option<u32> {
         state.next = state.first;
     }
     let mut event: Ptr<trace_event_call, false> = Ptr::new(state.next as *const trace_event_call);
-    for _ in 0..STEPS {
+    for _ in 0..EVENTS_A_RUN {
         if event.is_null() {
             return None;
         }

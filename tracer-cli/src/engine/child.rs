@@ -2,12 +2,16 @@
 //! everything is attached.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io::{self, PipeReader, PipeWriter, Read, Write},
     os::{
         fd::AsRawFd,
-        unix::process::{CommandExt, ExitStatusExt},
+        unix::{
+            fs::PermissionsExt,
+            process::{CommandExt, ExitStatusExt},
+        },
     },
+    path::{Path, PathBuf},
     process::{Command, ExitStatus},
     thread,
 };
@@ -35,8 +39,8 @@ impl Child {
         let name = program.to_string_lossy().into_owned();
         let (mut pid_reader, pid_writer) = io::pipe().context("pipe")?;
         let (go_reader, go) = io::pipe().context("pipe")?;
-        let mut command = Command::new(program);
-        command.args(arguments);
+        let mut command = Command::new(find(program));
+        command.arg0(program).args(arguments);
         if as_user {
             become_invoker(&mut command)?;
         }
@@ -67,6 +71,20 @@ impl Child {
         self.go.write_all(&[1])?;
         Ok(Running { name: self.name, pid: self.pid, ended: self.ended })
     }
+}
+
+/// The file that a command's name stands for, looked up here so that the child executes nothing
+/// but that; the name itself if there is none, which then fails as it should.
+fn find(program: &OsStr) -> PathBuf {
+    let name = Path::new(program);
+    let is_executable = |path: &PathBuf| {
+        path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    };
+    let folders = std::env::var_os("PATH").filter(|_| name.components().count() == 1);
+    let found = folders.and_then(|folders| {
+        std::env::split_paths(&folders).map(|folder| folder.join(name)).find(is_executable)
+    });
+    found.unwrap_or_else(|| name.to_owned())
 }
 
 /// Makes the child write its pid and then wait for a byte, or for tracer's end.

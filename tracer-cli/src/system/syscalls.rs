@@ -5,7 +5,7 @@ use std::{borrow::Cow, os::fd::AsRawFd};
 use anyhow::{Context, bail};
 use tracer_common::{
     record::until_nul,
-    syscall::{MORE, NAME_LEN, Names},
+    syscall::{EVENTS_A_RUN, MORE, NAME_LEN, Names},
 };
 use zerocopy::FromBytes;
 
@@ -17,10 +17,10 @@ use crate::bpf::{
 
 /// The program that `syscall_names!` declares in a tool's object.
 const PROGRAM: Hook = Hook::RawTp("syscall_names");
-/// Runs of it that are enough for any kernel: as many times 256 events.
-const MAX_RUNS: u32 = 1024;
-/// Ids of tracepoints to try: the smallest are no tracepoints, and the first ones after them fire
-/// while the system boots.
+/// Runs of it that are enough for any kernel: for 65,536 events.
+const MAX_RUNS: u32 = 65_536 / EVENTS_A_RUN;
+/// Ids of trace events, one of which can be opened. The first is that of all functions; after some
+/// of tracing's own come tracepoints that fire while the system boots.
 const IDS: std::ops::Range<u64> = 2..1024;
 
 /// Functions of the kernel that are not called as the system call is.
@@ -47,21 +47,24 @@ impl Syscalls {
     pub fn read(kernel: &Kernel, object: &Linked) -> anyhow::Result<Self> {
         let program = kernel.load(PROGRAM, object)?;
         let Some(event) = IDS.map(sys::perf_tracepoint).find_map(Result::ok) else {
-            bail!("no tracepoint's perf event can be opened");
+            bail!("no trace event can be opened");
         };
-        let argument = event.as_raw_fd() as u64;
-        let runs = (0..MAX_RUNS).map(|_| program.run(&[argument]));
-        let last = runs.take_while(|more| matches!(more, Ok(MORE)));
-        last.for_each(drop);
-        // Closing a perf event waits until no CPU uses it, which takes longer than all the rest.
-        std::thread::spawn(move || drop(event));
+        let argument = [event.as_raw_fd() as u64];
+        for _ in 0..MAX_RUNS {
+            if program.run(&argument)? != MORE {
+                break;
+            }
+        }
+        // Closing it waits until no CPU uses it, which takes longer than all the rest.
+        let close = std::thread::Builder::new().spawn(move || drop(event));
+        drop(close);
         Self::from_map(object)
     }
 
     fn from_map(object: &Linked) -> anyhow::Result<Self> {
         let map = object.map("SYSCALL_NAMES").context("the built-in object has no map of names")?;
         let value = map.get(&0u32.to_ne_bytes())?.context("the map of names is empty")?;
-        let names = Names::ref_from_bytes(&value).ok().context("the map of names is of another size")?;
+        let names = Names::read_from_bytes(&value).ok().context("the map of names is of another size")?;
         if names.names.iter().all(|name| name[0] == 0) {
             bail!("this kernel has no trace events of system calls (CONFIG_FTRACE_SYSCALLS)");
         }

@@ -108,7 +108,8 @@ fn on_exec<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     emit::lost_many(record.cursor.lost);
     let left = left(record);
     let len = if left > CHUNK as u64 { CHUNK } else { left as usize };
-    record.event.cut = u32::from(!read_chunk(record, len) || left > CHUNK as u64);
+    let len = if read_chunk(record, len) { len } else { 0 };
+    record.event.cut = u32::from(left > len as u64);
     record.event.left = 0;
     emit::send(&raw const record.event, size_of::<Event>() + len);
     Some(())
