@@ -206,3 +206,48 @@ pub fn object_of(tool: &Entry) -> anyhow::Result<Object> {
         .ok_or_else(|| anyhow::anyhow!("this binary was built without the object of {name}"))?;
     Ok(Object::parse(data)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_flag_is_there_twice() {
+        command().debug_assert();
+        for tool in tools::TOOLS {
+            tool_command(tool).debug_assert();
+        }
+    }
+
+    #[test]
+    fn flags_mean_the_same_in_every_tool() {
+        let short = |command: &Command, long: &str| {
+            command.get_arguments().find(|flag| flag.get_long() == Some(long)).and_then(clap::Arg::get_short)
+        };
+        let shared =
+            [("pid", 'p'), ("tid", 't'), ("uid", 'u'), ("comm", 'n'), ("follow", 'f'), ("duration", 'd')];
+        let rows = [("format", 'F'), ("output", 'o'), ("time", 'T'), ("quiet", 'q'), ("verbose", 'v')];
+        for tool in tools::TOOLS {
+            let command = tool_command(tool);
+            for (long, letter) in shared.into_iter().chain(rows) {
+                assert_eq!(short(&command, long), Some(letter), "{}: --{long}", tool.about.name);
+            }
+            // Where they are there at all.
+            for (long, letter) in [("failed", 'x'), ("count", 'c')] {
+                assert!(
+                    short(&command, long).is_none_or(|found| found == letter),
+                    "{}: --{long}",
+                    tool.about.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn names_near_a_tools_are_recognised() {
+        assert!(unknown_tool("opensnop").contains("opensnoop"));
+        assert!(unknown_tool("xyzzyplugh").contains("tracer list"));
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+    }
+}

@@ -12,7 +12,7 @@ use aya_ebpf::{
 };
 use tracer_common::record::{COMM_LEN, Header};
 
-use crate::filter::Current;
+use crate::{debug, filter::Current};
 
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
@@ -44,6 +44,7 @@ pub fn lost_many(events: u64) {
 #[inline(always)]
 pub fn send<T>(record: *const T, len: usize) {
     if output(record, len, wake_flag(len)) != 0 {
+        debug!("no room for a record of {} bytes", len as u64);
         lost();
     }
 }

@@ -1,6 +1,6 @@
 //! Following processes: children of those that are traced are traced too.
 
-use crate::{emit, filter, kernel::task_struct, program::Args, ptr::Ptr};
+use crate::{debug, emit, filter, kernel::task_struct, program::Args, ptr::Ptr};
 
 /// `sched_process_fork(parent, child)`: a traced process's child joins the set.
 #[inline(always)]
@@ -9,6 +9,7 @@ pub fn on_fork<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let child: Ptr<task_struct, DIRECT> = args.ptr(1);
     let pid = child.pid() as u32;
     // A new thread is in its process's set already.
+    debug!("fork of process {} by {}", pid, parent.pid());
     if child.tid() as u32 == pid && filter::is_followed(parent.pid() as u32) && !filter::follow(pid) {
         emit::lost();
     }

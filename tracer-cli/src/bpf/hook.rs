@@ -301,7 +301,7 @@ impl Loaded {
                 event
             }
         };
-        Ok(Link { hook, link, _program: self.program })
+        Ok(Link { hook, link, program: self.program })
     }
 }
 
@@ -309,10 +309,20 @@ impl Loaded {
 pub struct Link {
     pub hook: Hook,
     link: OwnedFd,
-    _program: OwnedFd,
+    #[cfg_attr(not(feature = "debug-log"), expect(dead_code, reason = "keeps the program loaded"))]
+    program: OwnedFd,
 }
 
 impl Link {
+    /// The kernel's number of the program.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    #[cfg(feature = "debug-log")]
+    pub fn program_id(&self) -> io::Result<u32> {
+        sys::program_id(self.program.as_fd())
+    }
+
     /// Runs an iterator program over all its objects and returns what it wrote.
     ///
     /// # Errors

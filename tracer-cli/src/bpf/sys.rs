@@ -205,6 +205,19 @@ pub fn program_run(program: BorrowedFd<'_>, arguments: &[u64]) -> io::Result<u32
     Ok(unsafe { attr.test.retval })
 }
 
+/// The kernel's number of a program.
+#[cfg(feature = "debug-log")]
+pub fn program_id(program: BorrowedFd<'_>) -> io::Result<u32> {
+    // SAFETY: all zeroes is a valid bpf_prog_info.
+    let mut info: aya_obj::generated::bpf_prog_info = unsafe { mem::zeroed() };
+    let mut attr = zeroed();
+    attr.info.bpf_fd = program.as_raw_fd() as u32;
+    attr.info.info = &raw mut info as u64;
+    attr.info.info_len = size_of_val(&info) as u32;
+    bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    Ok(info.id)
+}
+
 /// Attaches a raw tracepoint program by name, or (`None`) a BTF-typed one to what it was loaded for.
 pub fn raw_tracepoint_open(name: Option<&CStr>, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut attr = zeroed();

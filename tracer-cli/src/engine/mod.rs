@@ -2,6 +2,8 @@
 
 pub mod child;
 pub mod common;
+#[cfg(feature = "debug-log")]
+pub mod debug_log;
 pub mod dist;
 pub mod filter;
 pub mod interval;

@@ -49,6 +49,8 @@ pub struct Session {
     pub common: Common,
     pub object: Linked,
     links: Vec<Link>,
+    #[cfg(feature = "debug-log")]
+    debug_log: Option<super::debug_log::DebugLog>,
     child: Option<Running>,
     interrupt: Signal,
     terminate: Signal,
@@ -139,10 +141,14 @@ impl Session {
         ready::announce(&common)?;
         let child = child.map(Child::go).transpose().context("the command died before it started")?;
         let duration = common.duration.map(|duration| Box::pin(sleep_until(Instant::now() + duration)));
+        #[cfg(feature = "debug-log")]
+        let debug_log = if common.verbose > 1 { super::debug_log::DebugLog::of(&links)? } else { None };
         Ok(Some(Self {
             common,
             object,
             links,
+            #[cfg(feature = "debug-log")]
+            debug_log,
             child,
             interrupt,
             terminate,
@@ -230,6 +236,8 @@ impl Session {
     /// # Errors
     /// If the kernel refuses.
     pub fn check_lost(&mut self) -> io::Result<()> {
+        #[cfg(feature = "debug-log")]
+        self.debug_log.iter_mut().for_each(super::debug_log::DebugLog::forward);
         if self.lost_checked.elapsed() >= Duration::from_secs(1) {
             self.lost_checked = Instant::now();
             self.report_lost()?;

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Processes that there is room for at a time; idle ones make room for new ones.
-const PROCESSES: u32 = 8192;
+const PROCESSES: u32 = 16384;
 /// Threads whose calls can be timed: all of a large machine, in 5 MB.
 const THREADS: u32 = 65536;
 

@@ -25,15 +25,22 @@ pub struct Options {
     pub debug_log: bool,
 }
 
+impl Options {
+    /// What they make of cargo's command line: both sides have the same feature.
+    fn features(&self) -> &'static [&'static str] {
+        if self.debug_log { &["--features", "debug-log"] } else { &[] }
+    }
+}
+
 /// Build everything that the tool consists of; returns the binary's path.
 pub fn tracer(workspace: &Workspace, options: &Options) -> Result<PathBuf> {
     kernel_objects(workspace, options)?;
-    static_binary(workspace, "tracer-cli", "tracer", &["tracer-cli", "target/bpf"])
+    static_binary(workspace, "tracer-cli", "tracer", &["tracer-cli", "target/bpf"], options.features())
 }
 
 /// Build the scenario runner; returns its path.
 pub fn test_runner(workspace: &Workspace) -> Result<PathBuf> {
-    static_binary(workspace, "tracer-tests", "tracer-tests", &["tests"])
+    static_binary(workspace, "tracer-tests", "tracer-tests", &["tests"], &[])
 }
 
 /// Build the kernel programs and leave their objects where tracer-cli finds them.
@@ -62,9 +69,7 @@ pub fn ebpf_cargo(
     let mut cargo = workspace.cargo(subcommand);
     cargo.args(["--package", "tracer-ebpf", "--release", "--bins", "--target", BPF_TARGET]);
     cargo.arg("-Zbuild-std=core");
-    if options.debug_log {
-        cargo.args(["--features", "debug-log"]);
-    }
+    cargo.args(options.features());
     // -Zbuild-std is not stable; this makes the stable tool chain accept it.
     cargo.env("RUSTC_BOOTSTRAP", "1");
     let mut flags = vec![
@@ -77,15 +82,25 @@ pub fn ebpf_cargo(
     Ok(cargo)
 }
 
-fn static_binary(workspace: &Workspace, package: &str, name: &str, inputs: &[&str]) -> Result<PathBuf> {
+fn static_binary(
+    workspace: &Workspace,
+    package: &str,
+    name: &str,
+    inputs: &[&str],
+    features: &[&str],
+) -> Result<PathBuf> {
     packages::require(packages::BUILD)?;
     let binary = workspace.release_binary(name);
-    let step = Step::new(workspace, name).inputs(SHARED_INPUTS).inputs(inputs).output(binary.clone());
+    let step = Step::new(workspace, name)
+        .text(features.join(" "))
+        .inputs(SHARED_INPUTS)
+        .inputs(inputs)
+        .output(binary.clone());
     let Some(due) = step.due() else {
         return Ok(binary);
     };
     let mut cargo = workspace.cargo("build");
-    cargo.args(["--package", package, "--release", "--target", HOST_TARGET]);
+    cargo.args(["--package", package, "--release", "--target", HOST_TARGET]).args(features);
     let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
     flags.extend(path_flags(workspace)?);
     cargo.env("CARGO_ENCODED_RUSTFLAGS", encode(&flags));
