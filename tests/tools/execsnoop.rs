@@ -37,6 +37,7 @@ pub const SUITE: Suite = Suite {
         Test::new("sees_execs_of_threads", sees_execs_of_threads),
         Test::new("tells_the_user", tells_the_user),
         Test::new("sees_failures_only", sees_failures_only),
+        Test::new("marks_what_is_left_out", marks_what_is_left_out),
         Test::new("limits_arguments", limits_arguments),
         Test::new("no_argument_forges_a_row", no_argument_forges_a_row),
         Test::new("loses_none_of_many", loses_none_of_many),
@@ -50,6 +51,7 @@ pub const SUITE: Suite = Suite {
         Workload::new("exec-thread", exec_thread),
         Workload::new("exec-user", exec_user),
         Workload::new("exec-fails", exec_fails),
+        Workload::new("exec-fails-long", exec_fails_long),
         Workload::new("exec-hostile", exec_hostile),
         Workload::new("exec-many", exec_many),
     ],
@@ -316,6 +318,48 @@ fn sees_failures_only() -> Result<()> {
     let parent = sys::pid();
     ensure!(rows.iter().all(|row| row["ppid"] == parent), "ppid is not {parent}: {}", rows[0]);
     Ok(())
+}
+
+/// How many arguments of a failed exec are always shown.
+const ALWAYS_SHOWN: usize = 128;
+
+/// Execs that fail, with ever more arguments, and one that cannot be read.
+fn exec_fails_long(gate: &mut Gate, _: &[String]) -> Result<Value> {
+    let (good, missing) = (gate.program(), c"/missing".as_ptr() as usize);
+    let environment = environment();
+    let envp = sys::pointers(&environment);
+    gate.wait(&json!({}))?;
+    let mut rows = Vec::new();
+    for count in [0, 1, ALWAYS_SHOWN - 1, ALWAYS_SHOWN, ALWAYS_SHOWN + 1, 1000] {
+        let args: Vec<String> = (0..count).map(|index| format!("argument-{index}")).collect();
+        let texts: Vec<_> = args.iter().map(|arg| sys::text(arg.as_str())).collect();
+        let argv = sys::pointers(&texts);
+        let result = sys::call(libc::SYS_execve, &[missing, argv.as_ptr() as usize, envp.as_ptr() as usize]);
+        rows.push(json!({ "errno": result.err(), "args": args.join(" ") }));
+    }
+    let argv = [c"good".as_ptr() as usize, 1, c"never seen".as_ptr() as usize, 0];
+    let good = [good.as_ptr() as usize, argv.as_ptr() as usize, envp.as_ptr() as usize];
+    let result = sys::call(libc::SYS_execve, &good);
+    rows.push(json!({ "errno": result.err(), "args": "good ..." }));
+    Ok(json!({ "rows": rows }))
+}
+
+fn marks_what_is_left_out() -> Result<()> {
+    let mut load = Load::start(&["exec-fails-long"])?;
+    let tool = Tool::json("execsnoop", &["-x", "-p", &load.pid()])?;
+    let account = load.finish()?;
+    let mut rows = tool.interrupt()?.ok()?.rows()?;
+    let want = rows::wanted(&account)?;
+    equal("rows", rows.len(), want.len())?;
+    for (row, want) in rows.iter_mut().zip(want) {
+        let (args, whole) = (rows::text(row, "args").to_owned(), rows::text(want, "args"));
+        let Some(start) = args.strip_suffix(" ...") else { continue };
+        let shown = start.split(' ').count();
+        if shown >= ALWAYS_SHOWN && whole.starts_with(start) {
+            row["args"] = whole.into();
+        }
+    }
+    rows::are(&rows, want)
 }
 
 fn limits_arguments() -> Result<()> {

@@ -4,6 +4,7 @@
 mod apt;
 mod build;
 mod lint;
+mod new_tool;
 mod process;
 mod report;
 mod run;
@@ -38,6 +39,8 @@ enum Command {
     },
     /// Run unit tests, the scenarios on this kernel, and the scenarios in virtual machines
     Test(test::Options),
+    /// Write the files of a new tool: `cargo xtask new-tool forksnoop --kind snoop`
+    NewTool(new_tool::Options),
     /// Check format, clippy, the tools' names, and that no file tells of a machine
     Lint,
 }
@@ -57,6 +60,7 @@ fn execute(command: Command, workspace: &Workspace) -> Result<ExitCode> {
         Command::Setup => setup::everything(workspace)?,
         Command::Build(options) => build::tracer(workspace, &options).map(drop)?,
         Command::Run { build, args } => run::tool(workspace, &build, &args)?,
+        Command::NewTool(options) => new_tool::run(workspace, &options)?,
         Command::Lint => lint::run(workspace)?,
         Command::Test(options) => {
             if !test::run(workspace, &options)? {

@@ -25,6 +25,11 @@ pub trait Top {
         MaxRows { rows: None }
     }
 
+    /// Whether an interval is a single row, which no blank line sets apart.
+    fn is_one_row(&self) -> bool {
+        false
+    }
+
     /// Prints an interval: by default, a row a key, the largest first counter first.
     fn interval(&mut self, ns: u64, mut deltas: Vec<Delta>, max: usize, rows: &mut Rows<'_>) {
         deltas.sort_by(|a, b| b.counters.cmp(&a.counters).then_with(|| a.key.cmp(&b.key)));
@@ -52,7 +57,9 @@ pub async fn run(mut session: Session, mut tool: Box<dyn Top>) -> anyhow::Result
     let rhythm = tool.rhythm();
     let mut deltas = Deltas::default();
     interval::run(session, rhythm, move |ns| {
-        printer.interval(ns);
+        if !tool.is_one_row() {
+            printer.interval(ns);
+        }
         printer.header();
         tool.interval(ns, deltas.read(&map)?, max, &mut Rows::new(&mut printer, &mut None));
         written(printer.flush())

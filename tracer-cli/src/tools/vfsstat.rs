@@ -90,6 +90,10 @@ impl Top for Vfsstat {
         self.rhythm
     }
 
+    fn is_one_row(&self) -> bool {
+        true
+    }
+
     /// One row, also where nothing was called.
     fn interval(&mut self, ns: u64, deltas: Vec<Delta>, _: usize, rows: &mut Rows<'_>) {
         let nothing = || Delta { key: Vec::new(), counters: vec![0; OPERATIONS] };
