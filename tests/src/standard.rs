@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::harness::{
-    Context, Load, Result, Run, Scratch, Tool, Value, by_machine, deadline, ensure, equal, load, rows, sys,
-    tracer,
+    Context, Load, Result, Run, Scratch, Tool, Value, bail, by_machine, deadline, ensure, equal, load, rows,
+    sys, tracer,
 };
 
 /// What the standard checks need to know of a tool.
@@ -266,7 +266,13 @@ fn runs_a_command(standard: &Standard) -> Result<()> {
     let (Events::Exactly(events) | Events::AtLeast(events)) = standard.events;
     // The command's own start and end can be events too.
     ensure!(seen >= events, "expected {events} events of the command, got {seen}");
-    Ok(())
+    let bystanders = account["bystanders"].as_array().cloned().unwrap_or_default();
+    let own = [pids_of(&account), vec![account["pid"].clone()], bystanders].concat();
+    let is_others = |row: &&Value| standard.has_pids() && !own.contains(&row["pid"]);
+    match rows.iter().find(is_others) {
+        Some(row) => bail!("a row of another process: {row}"),
+        None => Ok(()),
+    }
 }
 
 fn ends_well_when_the_pipe_closes(standard: &Standard) -> Result<()> {

@@ -61,7 +61,7 @@ fn ping_pong(gate: &mut Gate, _: &[String]) -> Result<Value> {
     }
     let after = switches()?;
     sys::wait(partner)?;
-    Ok(json!({ "switches": after - before }))
+    Ok(json!({ "switches": after - before, "bystanders": [partner] }))
 }
 
 /// How often this thread was switched out, of its own will or not.

@@ -97,7 +97,7 @@ pub fn by_machine<T>(real: T, emulated: T) -> T {
 
 /// How long to wait for what should come at once.
 pub fn patience() -> Duration {
-    Duration::from_secs(by_machine(10, 120))
+    Duration::from_secs(by_machine(30, 200))
 }
 
 /// The end of the patience that starts now.

@@ -183,7 +183,7 @@ impl Tally {
 
 /// Runs a test in its own process, and sees to it that nothing of it is left.
 fn run_apart(name: &str) -> Result<Outcome> {
-    let wall = Duration::from_secs(by_machine(60, 600));
+    let wall = Duration::from_secs(by_machine(120, 600));
     let mut child = Command::new(env::current_exe()?)
         .args([ONE, name])
         .stdin(Stdio::null())

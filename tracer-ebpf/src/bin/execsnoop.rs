@@ -165,7 +165,12 @@ fn on_exit<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
             break;
         }
     }
-    record.event.cut = u32::from(!whole);
+    if !whole {
+        // Unless the next would have been the end.
+        let cursor = &record.cursor;
+        let next = read_pointer(Cursor::get(&cursor.pointer), Cursor::get(&cursor.width));
+        record.event.cut = u32::from((Cursor::get(&cursor.from) | next) != 0);
+    }
     let length = (Cursor::get(&record.cursor.length) as usize).min(CHUNK);
     emit::send(&raw const record.event, size_of::<Event>() + length);
     Some(())
@@ -192,6 +197,7 @@ fn read_piece(record: &mut Record) -> bool {
         bpf_probe_read_user_str(to.cast(), PIECE as u32, from as *const _)
     };
     if read < 0 || read > PIECE as i64 {
+        record.event.cut = 1;
         return false;
     }
     // Of an empty string, older kernels do not count the NUL that they write.

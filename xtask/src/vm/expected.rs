@@ -18,13 +18,6 @@ pub struct Allowed {
     pub reason: &'static str,
 }
 
-pub const SKIPS: &[Skip] = &[
-    Skip { kernel: "5.10", test: WITHOUT_PROBES, reason: HAS_PROBES },
-    Skip { kernel: "6.1", test: WITHOUT_PROBES, reason: HAS_PROBES },
-    Skip { kernel: "6.12", test: WITHOUT_PROBES, reason: HAS_PROBES },
-];
-
-const WITHOUT_PROBES: &str = "vfsstat::says_what_it_misses";
-const HAS_PROBES: &str = "the kernel has function probes, so the tool misses nothing";
+pub const SKIPS: &[Skip] = &[];
 
 pub const DMESG: &[Allowed] = &[];
