@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
     os::fd::AsRawFd,
     thread,
     time::{Duration, Instant},
@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     harness::{
-        Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, json,
+        Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, deadline, ensure, json,
         load::{comm, count},
         rows, sys,
     },
@@ -193,8 +193,27 @@ fn tcp_pairs(gate: &mut Gate, args: &[String]) -> Result<Value> {
         accepted.read_exact(&mut [0; 7])?;
         accepted.write_all(b"answer")?;
         client.read_exact(&mut [0; 6])?;
+        for end in [&client, &accepted] {
+            end.shutdown(Shutdown::Write)?;
+        }
+        for end in [&client, &accepted] {
+            wait_closed(end)?;
+        }
     }
     Ok(json!({}))
+}
+
+/// Waits until the kernel has closed a session: `inet_sk_state_store` tells the tracepoint of a state before
+/// it stores it.
+fn wait_closed(stream: &TcpStream) -> Result<()> {
+    let deadline = deadline();
+    /// `TCP_CLOSE` of the kernel's `net/tcp_states.h`.
+    const CLOSE: u8 = 7;
+    while sys::tcp_state(stream)? != CLOSE {
+        ensure!(Instant::now() < deadline, "the session is not closed in time");
+        thread::yield_now();
+    }
+    Ok(())
 }
 
 /// `tcp-server MODE ADDRESS`
@@ -278,14 +297,39 @@ fn expect(got: &[Value], want: &[Value]) -> Result<()> {
     Ok(())
 }
 
-/// Runs a pair beside the tool; returns what the tool saw, the server's rows and the client's.
-fn run(mode: Mode, address: &str, args: impl Fn(&Pair) -> Vec<String>) -> Result<[Vec<Value>; 3]> {
+/// Whose rows a run is to print.
+#[derive(Clone, Copy)]
+enum Ends {
+    Both,
+    Server,
+    Client,
+    Neither,
+}
+
+/// Runs a pair beside the tool, and checks that it prints the rows of these ends.
+fn run(mode: Mode, address: &str, ends: Ends, args: impl Fn(&Pair) -> Vec<String>) -> Result<()> {
     let mut pair = Pair::start(mode, address)?;
     let (pids, args) = (pair.pids(), args(&pair));
     let args: Vec<&str> = args.iter().map(String::as_str).chain(["-p", &pids]).collect();
-    let tool = Tool::json("tcplife", &args)?;
+    let mut tool = Tool::json("tcplife", &args)?;
     let (server, client) = pair.finish()?;
-    Ok([tool.interrupt()?.ok()?.rows()?, server, client])
+    let mut want = match ends {
+        Ends::Both => [server, client].concat(),
+        Ends::Server => server,
+        Ends::Client => client,
+        Ends::Neither => Vec::new(),
+    };
+    if mode == Mode::Early {
+        for row in &mut want {
+            row["open_at_start"] = true.into();
+            row["duration_us"] = Value::Null;
+        }
+    }
+    // A socket is closed when the peer's last acknowledgement is handled, which can be after its process's end.
+    for _ in &want {
+        tool.row()?;
+    }
+    expect(&tool.interrupt()?.ok()?.rows()?, &want)
 }
 
 fn no_args(_: &Pair) -> Vec<String> {
@@ -293,44 +337,31 @@ fn no_args(_: &Pair) -> Vec<String> {
 }
 
 fn sees_both_sides() -> Result<()> {
-    let [got, server, client] = run(Mode::Plain, "127.0.0.1", no_args)?;
-    expect(&got, &[server, client].concat())
+    run(Mode::Plain, "127.0.0.1", Ends::Both, no_args)
 }
 
 fn sees_ipv6() -> Result<()> {
-    let [got, server, client] = run(Mode::Plain, "::1", no_args)?;
-    expect(&got, &[server, client].concat())
+    run(Mode::Plain, "::1", Ends::Both, no_args)
 }
 
 fn sees_resets() -> Result<()> {
-    let [got, server, client] = run(Mode::Reset, "127.0.0.1", no_args)?;
-    expect(&got, &[server, client].concat())
+    run(Mode::Reset, "127.0.0.1", Ends::Both, no_args)
 }
 
 fn sees_sessions_open_at_start() -> Result<()> {
     for address in ["127.0.0.1", "::1"] {
-        let [got, server, client] = run(Mode::Early, address, no_args)?;
-        let mut want = [server, client].concat();
-        for row in &mut want {
-            row["open_at_start"] = true.into();
-            row["duration_us"] = Value::Null;
-        }
-        expect(&got, &want).with_context(|| address.to_owned())?;
+        run(Mode::Early, address, Ends::Both, no_args).with_context(|| address.to_owned())?;
     }
     Ok(())
 }
 
 fn chooses_families() -> Result<()> {
-    let [got, server, client] = run(Mode::Plain, "::1", |_| vec!["-6".to_owned()])?;
-    expect(&got, &[server, client].concat())?;
-    let [got, ..] = run(Mode::Plain, "::1", |_| vec!["-4".to_owned()])?;
-    expect(&got, &[])
+    run(Mode::Plain, "::1", Ends::Both, |_| vec!["-6".to_owned()])?;
+    run(Mode::Plain, "::1", Ends::Neither, |_| vec!["-4".to_owned()])
 }
 
 fn chooses_ports() -> Result<()> {
     let port = |flag: &'static str| move |pair: &Pair| vec![flag.to_owned(), pair.port.clone()];
-    let [got, server, _] = run(Mode::Plain, "127.0.0.1", port("--local-port"))?;
-    expect(&got, &server)?;
-    let [got, _, client] = run(Mode::Plain, "127.0.0.1", port("--remote-port"))?;
-    expect(&got, &client)
+    run(Mode::Plain, "127.0.0.1", Ends::Server, port("--local-port"))?;
+    run(Mode::Plain, "127.0.0.1", Ends::Client, port("--remote-port"))
 }

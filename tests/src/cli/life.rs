@@ -27,9 +27,11 @@ pub const SUITE: Suite = Suite {
         Test::new("a_ready_file", a_ready_file),
         Test::new("a_commands_status", a_commands_status),
         Test::new("a_command_is_traced_with_its_children", a_command_is_traced_with_its_children),
+        Test::new("a_command_gets_the_signals", a_command_gets_the_signals),
+        Test::new("a_command_runs_as_the_invoker", a_command_runs_as_the_invoker),
         Test::new("a_command_inherits_no_descriptor", a_command_inherits_no_descriptor),
     ],
-    workloads: &[Workload::new("descriptors", descriptors)],
+    workloads: &[Workload::new("descriptors", descriptors), Workload::new("sleep", sleep)],
 };
 
 fn sigterm_ends_with_the_summary() -> Result<()> {
@@ -155,6 +157,41 @@ fn a_command_is_traced_with_its_children() -> Result<()> {
     Ok(())
 }
 
+/// Sleeps longer than any test.
+fn sleep(gate: &mut Gate, _: &[String]) -> Result<Value> {
+    gate.wait(&json!({}))?;
+    thread::sleep(Duration::from_secs(3600));
+    Ok(json!({}))
+}
+
+fn a_command_gets_the_signals() -> Result<()> {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let run = tracer(&["opensnoop", "-o", "/dev/null", "--"]).arg(load::this_program()?);
+        let mut tool = run.arg(load::WORD).arg("sleep").start()?;
+        // It is the command that speaks: it runs.
+        tool.line()?;
+        tool.signal(signal)?;
+        let output = tool.end()?;
+        equal("exit code", output.code, 128 + signal).context(output.to_string())?;
+    }
+    Ok(())
+}
+
+fn a_command_runs_as_the_invoker() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let program = scratch.program("command", &load::this_program()?)?;
+    let file = scratch.file("rows");
+    let words = ["opensnoop", "--json", "-o", &file, "--as-user", "--"];
+    let user = load::NOBODY.to_string();
+    let run = tracer(&words).arg(&program).arg(load::WORD).arg("opens").arg("23");
+    run.env("SUDO_UID", &user).env("SUDO_GID", &user).output()?.ok()?;
+    let rows = rows::parse(&fs::read_to_string(&file)?)?;
+    let own = rows::with(&rows, "path", &"/dev/null".into());
+    equal("rows of the user", rows::with(&own, "uid", &load::NOBODY.into()).len(), 23)?;
+    let run = tracer(&words).arg(&program).unset("SUDO_UID").output()?;
+    run.fails(2).map(drop)
+}
+
 /// Tells what descriptors this process was given.
 fn descriptors(gate: &mut Gate, _: &[String]) -> Result<Value> {
     gate.wait(&json!({}))?;
@@ -173,7 +210,7 @@ fn a_command_inherits_no_descriptor() -> Result<()> {
     let scratch = Scratch::new()?;
     let words = ["opensnoop", "-o", "/dev/null", "--ready-file", &scratch.file("ready"), "--"];
     let run = tracer(&words).arg(load::this_program()?).arg(load::WORD).arg("descriptors");
-    let output = run.output()?.ok()?;
+    let output = run.start()?.end()?.ok()?;
     let account: Value = serde_json::from_str(output.lines()?.last().context("no account")?)?;
     // Whoever started the tests may have left some open.
     let before = Load::start(&["descriptors"])?.finish()?;

@@ -184,6 +184,22 @@ pub fn mount_bind(from: &CString, on: &CString) -> io::Result<()> {
         .map_err(io::Error::from_raw_os_error)
 }
 
+/// The state of a TCP socket, as `net/tcp_states.h` of the kernel numbers it.
+pub fn tcp_state(socket: &impl AsRawFd) -> io::Result<u8> {
+    // The first byte of struct tcp_info.
+    let mut state = 0_u8;
+    let mut len = size_of_val(&state) as libc::socklen_t;
+    let args = [
+        socket.as_raw_fd() as usize,
+        libc::IPPROTO_TCP as usize,
+        libc::TCP_INFO as usize,
+        (&raw mut state) as usize,
+        (&raw mut len) as usize,
+    ];
+    call(libc::SYS_getsockopt, &args).map_err(io::Error::from_raw_os_error)?;
+    Ok(state)
+}
+
 /// The time of day.
 pub fn unix_time() -> Duration {
     SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()

@@ -4,7 +4,7 @@ use std::{
     env,
     ffi::{CString, OsStr, OsString},
     fs::File,
-    io::{self, BufRead, BufReader, PipeReader, Read, pipe},
+    io::{self, BufRead, BufReader, PipeReader, pipe},
     os::{
         fd::AsRawFd,
         unix::{
@@ -35,6 +35,7 @@ pub fn tracer(words: &[impl AsRef<OsStr>]) -> Run {
         hidden: Vec::new(),
         forbidden: Vec::new(),
         env: Vec::new(),
+        unset: Vec::new(),
         stdout: Sink::Collected,
     }
 }
@@ -54,6 +55,7 @@ pub struct Run {
     hidden: Vec<CString>,
     forbidden: Vec<(libc::c_long, Option<u32>)>,
     env: Vec<(&'static str, OsString)>,
+    unset: Vec<&'static str>,
     stdout: Sink,
 }
 
@@ -77,6 +79,11 @@ impl Run {
 
     pub fn env(mut self, variable: &'static str, value: impl Into<OsString>) -> Self {
         self.env.push((variable, value.into()));
+        self
+    }
+
+    pub fn unset(mut self, variable: &'static str) -> Self {
+        self.unset.push(variable);
         self
     }
 
@@ -110,6 +117,9 @@ impl Run {
         let mut command = Command::new(&program);
         command.args(&self.words).stdin(Stdio::null()).stderr(Stdio::piped());
         command.envs(self.env);
+        for variable in self.unset {
+            command.env_remove(variable);
+        }
         let (collect, stdout) = match self.stdout {
             Sink::Collected => (true, Stdio::piped()),
             Sink::Held => (false, Stdio::piped()),
@@ -218,17 +228,15 @@ impl Tool {
         tracer(&[&[name], args].concat()).start()
     }
 
-    fn wait_ready(self, mut ready: PipeReader) -> Result<Self> {
-        let mut word = String::new();
-        if !sys::readable(&ready, deadline())? {
-            bail!("{} is not ready in time", self.command);
-        }
-        ready.read_to_string(&mut word)?;
-        if word.is_empty() {
+    fn wait_ready(self, ready: PipeReader) -> Result<Self> {
+        let ready = Lines::read(ready);
+        let Some(word) = ready.next().with_context(|| format!("{} is not ready", self.command))? else {
             let end = self.end()?;
             bail!("ended before it was ready: {end}");
-        }
-        ensure!(word == "ready\n", "{}: the ready signal is {word:?}", self.command);
+        };
+        ensure!(word == b"ready\n", "{}: the ready signal is {word:?}", self.command);
+        let end = ready.next().with_context(|| format!("{} keeps the ready descriptor", self.command))?;
+        ensure!(end.is_none(), "{}: the ready signal has a second line", self.command);
         Ok(self)
     }
 

@@ -13,14 +13,15 @@ use crate::error::Failure;
 
 const MESSAGE: &[u8] = b"ready\n";
 
-/// Checks the descriptor before anything is loaded.
+/// Checks the descriptor before anything is loaded, and keeps it from `-- CMD`: whoever waits for its end
+/// is not to wait for CMD's.
 ///
 /// # Errors
 /// If `--ready-fd` names a descriptor that is not open.
-pub fn check(common: &Common) -> Result<(), Failure> {
+pub fn claim(common: &Common) -> Result<(), Failure> {
     if let Some(fd) = common.ready_fd {
-        // SAFETY: asks about a number, whatever it is.
-        if fd < 0 || unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+        // SAFETY: changes a flag of the descriptor that the user gave us, if it is one.
+        if fd < 0 || unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
             return Err(Failure::Usage(format!("--ready-fd: descriptor {fd} is not open")));
         }
     }

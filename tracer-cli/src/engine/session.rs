@@ -106,7 +106,7 @@ impl Session {
     /// [`Failure`]s where scripts care; nothing is left attached.
     pub fn start(common: Common, mut object: Object, plan: &Plan) -> anyhow::Result<Option<Self>> {
         caps::check()?;
-        ready::check(&common)?;
+        ready::claim(&common)?;
         let filter = Filter::new(&common)?;
         caps::raise_memlock();
         let mut kernel = read_kernel(common.btf.as_deref(), &wanted_names(&object, plan))?;
