@@ -128,11 +128,11 @@ fn exec_quoted(gate: &mut Gate, _: &[String]) -> Result<Value> {
         (&["two", "words"], "two words"),
         (&["a blank", "b"], "'a blank' b"),
         (&["", "empty", ""], "'' empty ''"),
-        (&["it's"], r"'it'\''s'"),
+        (&["it's"], r#"'it'"'"'s'"#),
         (&["say", "\"hi\""], "say '\"hi\"'"),
         (&[r"back\slash"], r"'back\slash'"),
         (&["-"], "-"),
-        (&["--name=value", "/a/path", "x,y;z"], "--name=value /a/path x,y;z"),
+        (&["--name=value", "/a/path", "x,y;z"], "--name=value /a/path 'x,y;z'"),
         (&["h\u{e4}user", "\u{3042}"], "h\u{e4}user \u{3042}"),
     ];
     let program = program(gate, "quoted")?;

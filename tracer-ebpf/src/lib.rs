@@ -10,6 +10,7 @@ pub mod filter;
 pub mod follow;
 pub mod hist;
 pub mod kernel;
+pub mod opaque;
 pub mod path;
 pub mod program;
 pub mod ptr;

@@ -4,6 +4,7 @@ use aya_ebpf::{helpers::generated::bpf_probe_read_kernel_str, macros::map, maps:
 
 use crate::{
     kernel::{dentry, file, mount, path, task_struct, vfsmount},
+    opaque::Opaque,
     ptr::Ptr,
 };
 
@@ -15,30 +16,15 @@ const MAX_STEPS: usize = 160;
 /// `AT_FDCWD`
 pub const AT_FDCWD: i32 = -100;
 
-/// How far a walk has got. It is kept in a map, so that the verifier knows nothing of it at each
-/// step: otherwise it would follow every mixture of names and mounts on its own.
+/// How far a walk has got.
 #[repr(C)]
 struct Walk {
-    entry: u64,
-    mounted: u64,
+    entry: Opaque,
+    mounted: Opaque,
     /// Bytes written.
-    length: u64,
+    length: Opaque,
     /// The root was reached.
-    rooted: u64,
-}
-
-impl Walk {
-    #[inline(always)]
-    fn get(field: &u64) -> u64 {
-        // SAFETY: a reference is valid to read.
-        unsafe { (&raw const *field).read_volatile() }
-    }
-
-    #[inline(always)]
-    fn set(field: &mut u64, value: u64) {
-        // SAFETY: a mutable reference is valid to write.
-        unsafe { (&raw mut *field).write_volatile(value) };
-    }
+    rooted: Opaque,
 }
 
 #[map]
@@ -72,18 +58,18 @@ pub unsafe fn write_names(of: Ptr<path, false>, buffer: *mut u8, limit: usize) -
     let Some(walk) = WALK.get_ptr_mut(0) else { return (0, false) };
     // SAFETY: this CPU's own value.
     let walk = unsafe { &mut *walk };
-    Walk::set(&mut walk.entry, of.dentry().addr());
-    Walk::set(&mut walk.mounted, of.mnt().addr());
-    Walk::set(&mut walk.length, 0);
-    Walk::set(&mut walk.rooted, 0);
+    walk.entry.set(of.dentry().addr());
+    walk.mounted.set(of.mnt().addr());
+    walk.length.set(0);
+    walk.rooted.set(0);
     for _ in 0..MAX_STEPS {
         // SAFETY: as the caller says.
         if !unsafe { step(walk, buffer, limit) } {
             break;
         }
     }
-    let length = (Walk::get(&walk.length) as usize).min(limit + NAME_MAX);
-    (length, Walk::get(&walk.rooted) != 0)
+    let length = (walk.length.get() as usize).min(limit + NAME_MAX);
+    (length, walk.rooted.get() != 0)
 }
 
 /// Writes one name, or crosses one mount; false at the end. A function of its own, so that the
@@ -93,30 +79,30 @@ pub unsafe fn write_names(of: Ptr<path, false>, buffer: *mut u8, limit: usize) -
 /// As for [`write_names`].
 #[inline(never)]
 unsafe fn step(walk: &mut Walk, buffer: *mut u8, limit: usize) -> bool {
-    let entry: Ptr<dentry, false> = Ptr::new(Walk::get(&walk.entry) as *const dentry);
-    let mounted: Ptr<vfsmount, false> = Ptr::new(Walk::get(&walk.mounted) as *const vfsmount);
+    let entry: Ptr<dentry, false> = Ptr::new(walk.entry.get() as *const dentry);
+    let mounted: Ptr<vfsmount, false> = Ptr::new(walk.mounted.get() as *const vfsmount);
     if entry.addr() == mounted.mnt_root().addr() {
         // A mount's root: go on where it is mounted, or end at the topmost.
         let offset_of_mnt = Ptr::<mount, false>::new(core::ptr::null()).mnt().addr();
         let mount: Ptr<mount, false> = Ptr::new((mounted.addr() - offset_of_mnt) as *const mount);
         let parent = mount.mnt_parent();
-        Walk::set(&mut walk.entry, mount.mnt_mountpoint().addr());
-        Walk::set(&mut walk.mounted, parent.mnt().addr());
-        Walk::set(&mut walk.rooted, u64::from(parent.addr() == mount.addr()));
-        return Walk::get(&walk.rooted) == 0;
+        walk.entry.set(mount.mnt_mountpoint().addr());
+        walk.mounted.set(parent.mnt().addr());
+        walk.rooted.set(u64::from(parent.addr() == mount.addr()));
+        return walk.rooted.get() == 0;
     }
     let parent = entry.d_parent();
-    let length = Walk::get(&walk.length) as usize;
+    let length = walk.length.get() as usize;
     // Files that are in no directory, as those of pipes and memfds, are their own parents.
-    Walk::set(&mut walk.rooted, u64::from(parent.addr() == entry.addr()));
-    if Walk::get(&walk.rooted) != 0 || length > limit {
+    walk.rooted.set(u64::from(parent.addr() == entry.addr()));
+    if walk.rooted.get() != 0 || length > limit {
         return false;
     }
     // SAFETY: length is at most limit, and there is room for a name beyond it.
     let read = unsafe {
         bpf_probe_read_kernel_str(buffer.add(length).cast(), NAME_MAX as u32, entry.name().as_ptr().cast())
     };
-    Walk::set(&mut walk.length, length as u64 + (read as u64 & 0x1ff));
-    Walk::set(&mut walk.entry, parent.addr());
+    walk.length.set(length as u64 + (read as u64 & 0x1ff));
+    walk.entry.set(parent.addr());
     read > 0
 }

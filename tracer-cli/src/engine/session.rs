@@ -28,7 +28,7 @@ use crate::{
         caps,
         hook::{Hook, HookError, Kernel, Link, Loaded, Point},
         map::Map,
-        object::{Linked, Object},
+        object::{Linked, Object, Symbol},
         ring::ring_size,
     },
     btf::{Blob, Btf, Class},
@@ -112,7 +112,7 @@ impl Session {
         let mut kernel = read_kernel(common.btf.as_deref(), &wanted_names(&object, plan))?;
         kernel.verbose = common.verbose > 1;
         if common.dry_run {
-            return dry_run(&kernel, plan, &object).map(|()| None);
+            return dry_run(&kernel, plan, &object, common.verbose).map(|()| None);
         }
         let sink = open_sink(&common)?;
         object.resolve(&kernel)?;
@@ -435,7 +435,7 @@ pub fn available(kernel: &Kernel, point: Point) -> Result<&'static [Hook], Vec<H
     Err(reasons)
 }
 
-fn dry_run(kernel: &Kernel, plan: &Plan, object: &Object) -> anyhow::Result<()> {
+fn dry_run(kernel: &Kernel, plan: &Plan, object: &Object, verbose: u8) -> anyhow::Result<()> {
     for point in &plan.required {
         let hooks = available(kernel, point).map_err(|reasons| unsupported(&reasons))?;
         hooks.iter().for_each(|hook| eprintln!("would attach {hook}"));
@@ -443,9 +443,11 @@ fn dry_run(kernel: &Kernel, plan: &Plan, object: &Object) -> anyhow::Result<()> 
     for hooks in plan.optional.iter().filter_map(|point| available(kernel, point).ok()) {
         hooks.iter().for_each(|hook| eprintln!("would attach {hook}"));
     }
-    for symbol in object.symbols() {
-        if kernel.resolve(&symbol.query, symbol.size).is_none() {
-            eprintln!("absent in this kernel: {}", symbol.name);
+    // What a tool can't do without is looked for before; of these, another serves, or nothing needs to.
+    if verbose > 0 {
+        let is_absent = |symbol: &&Symbol| kernel.resolve(&symbol.query, symbol.size).is_none();
+        for symbol in object.symbols().iter().filter(is_absent) {
+            eprintln!("not in this kernel: {}", symbol.name);
         }
     }
     Ok(())

@@ -135,17 +135,18 @@ fn write_args(line: &mut Vec<u8>, args: &[u8], max: usize, cut: bool) {
     }
 }
 
-/// Quotes an argument that a shell would not take as one word.
+/// Quotes an argument that a shell would not take as it stands; without backslashes, which tables escape.
 fn write_quoted(line: &mut Vec<u8>, argument: &[u8]) {
-    let special = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'\'' | b'"' | b'\\');
-    if !argument.is_empty() && !argument.iter().any(special) {
+    let is_plain =
+        |byte: &u8| byte.is_ascii_alphanumeric() || !byte.is_ascii() || b"@%_+=:,./-".contains(byte);
+    if !argument.is_empty() && argument.iter().all(is_plain) {
         line.extend_from_slice(argument);
         return;
     }
     line.push(b'\'');
     for (index, part) in argument.split(|&byte| byte == b'\'').enumerate() {
         if index > 0 {
-            line.extend_from_slice(b"'\\''");
+            line.extend_from_slice(br#"'"'"'"#);
         }
         line.extend_from_slice(part);
     }
@@ -166,7 +167,8 @@ mod tests {
     fn arguments_are_quoted_as_a_shell_needs_it() {
         for (args, expected) in [
             (&b"ls\0-l\0"[..], "ls -l"),
-            (b"echo\0a b\0\0it's\0", "echo 'a b' '' 'it'\\''s'"),
+            (b"echo\0a b\0\0it's\0", r#"echo 'a b' '' 'it'"'"'s'"#),
+            (b"sh\0-c\0a;b\0$x\0--y=1\0", "sh -c 'a;b' '$x' --y=1"),
             (b"x\0a\nb\0", "x 'a\nb'"),
             (b"", ""),
             (b"\0", "''"),

@@ -17,8 +17,6 @@ use crate::{
 #[derive(clap::Args)]
 pub struct Tcplife {
     #[command(flatten)]
-    count: Count,
-    #[command(flatten)]
     ip: IpVersion,
     /// Local ports to show
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "Filters")]
@@ -26,6 +24,8 @@ pub struct Tcplife {
     /// Remote ports to show
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "Filters")]
     remote_port: Vec<u16>,
+    #[command(flatten)]
+    count: Count,
 }
 
 impl Tool for Tcplife {

@@ -16,6 +16,7 @@ use tracer_ebpf::{
     emit,
     filter::{self, Current},
     kernel::task_struct,
+    opaque::Opaque,
     program::Args,
     ptr::Ptr,
     syscall::{
@@ -37,35 +38,20 @@ struct Record {
     args: [u8; CHUNK + PIECE],
 }
 
-/// Where reading has got to. It is kept in the map, so that the verifier knows nothing of it at
-/// each turn of a loop: otherwise it would follow every mixture of lengths on its own.
+/// Where reading has got to.
 #[repr(C)]
 struct Cursor {
     /// Next byte to read; 0 if that is the next pointer's to say.
-    from: u64,
-    end: u64,
+    from: Opaque,
+    end: Opaque,
     /// Next pointer of argv.
-    pointer: u64,
+    pointer: Opaque,
     /// Width of such a pointer.
-    width: u64,
+    width: Opaque,
     /// Bytes read so far.
-    length: u64,
+    length: Opaque,
     /// Records that found no room.
-    lost: u64,
-}
-
-impl Cursor {
-    #[inline(always)]
-    fn get(field: &u64) -> u64 {
-        // SAFETY: a reference is valid to read.
-        unsafe { (&raw const *field).read_volatile() }
-    }
-
-    #[inline(always)]
-    fn set(field: &mut u64, value: u64) {
-        // SAFETY: a mutable reference is valid to write.
-        unsafe { (&raw mut *field).write_volatile(value) };
-    }
+    lost: Opaque,
 }
 
 /// Too large for the stack. Both hooks run with preemption off, so nobody else writes here.
@@ -97,15 +83,15 @@ fn on_exec<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let record = begin(task.by_helper(), current, 0)?;
     // The new program's arguments lie together, in the order and form of argv.
     let memory = task.mm();
-    Cursor::set(&mut record.cursor.from, memory.arg_start());
-    Cursor::set(&mut record.cursor.end, memory.arg_end());
-    record.cursor.lost = 0;
+    record.cursor.from.set(memory.arg_start());
+    record.cursor.end.set(memory.arg_end());
+    record.cursor.lost.set(0);
     for _ in 0..MAX_CHUNKS {
         if !send_full_chunk(record) {
             break;
         }
     }
-    emit::lost_many(record.cursor.lost);
+    emit::lost_many(record.cursor.lost.get());
     let left = left(record);
     let len = if left > CHUNK as u64 { CHUNK } else { left as usize };
     let len = if read_chunk(record, len) { len } else { 0 };
@@ -124,22 +110,23 @@ fn send_full_chunk(record: &mut Record) -> bool {
         return false;
     }
     record.event.left = (left - CHUNK as u64) as u32;
-    record.cursor.lost += emit::send_quietly(&raw const record.event, size_of::<Event>() + CHUNK);
+    let lost = emit::send_quietly(&raw const record.event, size_of::<Event>() + CHUNK);
+    record.cursor.lost.set(record.cursor.lost.get() + lost);
     record.event.header.kind = KIND_MORE;
-    let from = Cursor::get(&record.cursor.from);
-    Cursor::set(&mut record.cursor.from, from + CHUNK as u64);
+    let from = record.cursor.from.get();
+    record.cursor.from.set(from + CHUNK as u64);
     true
 }
 
 /// Bytes of a new program's arguments that are still to be sent.
 #[inline(always)]
 fn left(record: &Record) -> u64 {
-    Cursor::get(&record.cursor.end).wrapping_sub(Cursor::get(&record.cursor.from))
+    record.cursor.end.get().wrapping_sub(record.cursor.from.get())
 }
 
 #[inline(always)]
 fn read_chunk(record: &mut Record, len: usize) -> bool {
-    let from = Cursor::get(&record.cursor.from);
+    let from = record.cursor.from.get();
     // SAFETY: the buffer holds more than CHUNK bytes, and the helper checks the address.
     unsafe { read_user((&raw mut record.args).cast(), len as u32, from as *const _) == 0 }
 }
@@ -154,10 +141,10 @@ fn on_exit<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let current = filter::current()?;
     let record = begin(current_task(), current, call.ret as i32)?;
     let argv = if call.which == 0 { call.arg(1) } else { call.arg(2) };
-    Cursor::set(&mut record.cursor.from, 0);
-    Cursor::set(&mut record.cursor.pointer, argv);
-    Cursor::set(&mut record.cursor.width, if call.compat { 4 } else { 8 });
-    Cursor::set(&mut record.cursor.length, 0);
+    record.cursor.from.set(0);
+    record.cursor.pointer.set(argv);
+    record.cursor.width.set(if call.compat { 4 } else { 8 });
+    record.cursor.length.set(0);
     let mut whole = false;
     for _ in 0..MAX_PIECES {
         whole = !read_piece(record);
@@ -168,10 +155,10 @@ fn on_exit<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     if !whole {
         // Unless the next would have been the end.
         let cursor = &record.cursor;
-        let next = read_pointer(Cursor::get(&cursor.pointer), Cursor::get(&cursor.width));
-        record.event.cut = u32::from((Cursor::get(&cursor.from) | next) != 0);
+        let next = read_pointer(cursor.pointer.get(), cursor.width.get());
+        record.event.cut = u32::from((cursor.from.get() | next) != 0);
     }
-    let length = (Cursor::get(&record.cursor.length) as usize).min(CHUNK);
+    let length = (record.cursor.length.get() as usize).min(CHUNK);
     emit::send(&raw const record.event, size_of::<Event>() + length);
     Some(())
 }
@@ -180,14 +167,14 @@ fn on_exit<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
 #[inline(always)]
 fn read_piece(record: &mut Record) -> bool {
     let cursor = &mut record.cursor;
-    let mut from = Cursor::get(&cursor.from);
+    let mut from = cursor.from.get();
     if from == 0 {
-        let pointer = Cursor::get(&cursor.pointer);
-        let width = Cursor::get(&cursor.width);
+        let pointer = cursor.pointer.get();
+        let width = cursor.width.get();
         from = read_pointer(pointer, width);
-        Cursor::set(&mut cursor.pointer, pointer + width);
+        cursor.pointer.set(pointer + width);
     }
-    let length = Cursor::get(&cursor.length) as usize;
+    let length = cursor.length.get() as usize;
     if from == 0 || length >= CHUNK {
         return from != 0;
     }
@@ -206,8 +193,8 @@ fn read_piece(record: &mut Record) -> bool {
     // its NUL.
     let (next, added) =
         if read < PIECE as i64 { (0, read as u64) } else { (from + PIECE as u64 - 1, PIECE as u64 - 1) };
-    Cursor::set(&mut record.cursor.from, next);
-    Cursor::set(&mut record.cursor.length, length as u64 + added);
+    record.cursor.from.set(next);
+    record.cursor.length.set(length as u64 + added);
     true
 }
 

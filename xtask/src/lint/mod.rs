@@ -47,14 +47,17 @@ fn format(workspace: &Workspace) -> Result<()> {
     process::run(cargo.current_dir(&workspace.root).args(["fmt", "--all", "--check"]))
 }
 
+/// With and without what `--debug-log` compiles in, as below.
 fn clippy_host(workspace: &Workspace) -> Result<()> {
     build::kernel_objects(workspace, &build::Options::default())?;
-    let mut cargo = workspace.cargo("clippy");
-    cargo.args(["--quiet", "--keep-going", "--workspace", "--exclude", "tracer-ebpf", "--all-targets"]);
-    process::run(cargo.args(["--target", HOST_TARGET]).args(DENY_WARNINGS))
+    for features in [&[][..], &["--features", "tracer-cli/debug-log"]] {
+        let mut cargo = workspace.cargo("clippy");
+        cargo.args(["--quiet", "--keep-going", "--workspace", "--exclude", "tracer-ebpf", "--all-targets"]);
+        process::run(cargo.args(features).args(["--target", HOST_TARGET]).args(DENY_WARNINGS))?;
+    }
+    Ok(())
 }
 
-/// With and without what `--debug-log` compiles in.
 fn clippy_ebpf(workspace: &Workspace) -> Result<()> {
     let linker = setup::build_tools(workspace)?;
     for debug_log in [false, true] {
