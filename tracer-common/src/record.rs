@@ -9,7 +9,7 @@ pub const COMM_LEN: usize = 16;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Header {
-    /// `CLOCK_MONOTONIC`, nanoseconds.
+    /// `CLOCK_MONOTONIC`, nanoseconds; may be 0 where rows show no time.
     pub ns: u64,
     /// The process: the kernel's `tgid`.
     pub pid: u32,

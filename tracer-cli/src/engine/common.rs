@@ -89,6 +89,12 @@ impl Common {
     pub const fn format(&self) -> Format {
         if self.json { Format::Json } else { self.format }
     }
+
+    /// Whether rows show when their events were.
+    #[must_use]
+    pub fn shows_time(&self) -> bool {
+        self.format() != Format::Table || self.time != TimeColumn::Off
+    }
 }
 
 /// `-x`, in tools whose calls can fail.

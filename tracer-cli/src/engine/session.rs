@@ -318,6 +318,7 @@ fn apply_plan(object: &mut Object, plan: &Plan, common: &Common) -> anyhow::Resu
     }
     let size = ring_size(common.buffer).context("--buffer")?;
     object.set_entries("EVENTS", size);
+    object.set("TIME_SHOWN", &u32::from(common.shows_time()).to_ne_bytes())?;
     object.set("WAKE_BYTES", &WAKE_BYTES.min(u64::from(size) / 4).to_ne_bytes())?;
     Ok(())
 }
