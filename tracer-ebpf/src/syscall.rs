@@ -1,7 +1,10 @@
 //! System calls at their exit: the arguments are still in the saved registers, the user's pages
 //! are resident and the result is known. So one probe sees all of a call.
 
-use aya_ebpf::helpers::generated::bpf_get_current_task;
+use aya_ebpf::{
+    Global,
+    helpers::generated::{bpf_get_current_task, bpf_get_current_task_btf},
+};
 
 use crate::{
     kernel::{pt_regs, task_struct},
@@ -52,10 +55,30 @@ pub fn current_task() -> Ptr<task_struct, false> {
     Ptr::new(unsafe { bpf_get_current_task() } as *const task_struct)
 }
 
+/// Whether there is a helper that gives the current thread a type, by which its fields are loaded directly
+/// (since 5.11).
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals, reason = "enumeration and enumerator are named as in the kernel")]
+static BTFE_bpf_func_id__BPF_FUNC_get_current_task_btf: Global<u32> = Global::new(0);
+
+/// The same with a type, if this kernel gives it one.
+#[inline(always)]
+pub fn typed_current_task() -> Option<Ptr<task_struct, true>> {
+    if BTFE_bpf_func_id__BPF_FUNC_get_current_task_btf.load() == u32::MAX {
+        return None;
+    }
+    // SAFETY: the helper has no preconditions.
+    Some(Ptr::new(unsafe { bpf_get_current_task_btf() }.cast_const().cast()))
+}
+
 /// Whether the current thread is in a 32-bit system call.
 #[inline(always)]
 pub fn is_compat() -> bool {
-    current_task().thread_status() & TS_COMPAT != 0
+    let status = match typed_current_task() {
+        Some(task) => task.thread_status(),
+        None => current_task().thread_status(),
+    };
+    status & TS_COMPAT != 0
 }
 
 impl<const DIRECT: bool> Call<DIRECT> {

@@ -193,6 +193,8 @@ impl Kernel {
                 let field = self.tracefs.as_ref()?.format(category, name)?.get(field).copied()?;
                 (size == 0 || field.size == size).then_some(u64::from(field.offset))
             }
+            // Helpers that give types need the kernel's own.
+            Query::Enumerator(name) if self.btf_is_foreign && name.starts_with("bpf_func_id__") => None,
             _ => query.resolve(self.btf.as_ref()?, size),
         }
     }
