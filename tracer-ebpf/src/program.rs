@@ -28,6 +28,15 @@ impl<const DIRECT: bool> Args<DIRECT> {
     }
 }
 
+/// Does a program's work. For the bench there are objects that do it twice: it must see that.
+#[inline(always)]
+pub fn work(mut body: impl FnMut() -> Option<()>) {
+    body();
+    if cfg!(feature = "twice") {
+        body();
+    }
+}
+
 /// Puts a body, `fn<const DIRECT: bool>(Args<DIRECT>) -> Option<()>`, on a tracepoint: as
 /// `tp_btf/NAME` and, for kernels without BTF of their own, as `raw_tp/NAME`.
 #[macro_export]
@@ -38,7 +47,8 @@ macro_rules! tracepoint {
             #[unsafe(link_section = concat!("tp_btf/", stringify!($name)))]
             extern "C" fn [<$name _btf>](context: *const u64) -> i32 {
                 // SAFETY: the kernel calls this with the tracepoint's arguments.
-                $body(unsafe { $crate::program::Args::<true>::new(context) });
+                let args = unsafe { $crate::program::Args::<true>::new(context) };
+                $crate::program::work(|| $body(args));
                 0
             }
 
@@ -46,7 +56,8 @@ macro_rules! tracepoint {
             #[unsafe(link_section = concat!("raw_tp/", stringify!($name)))]
             extern "C" fn [<$name _raw>](context: *const u64) -> i32 {
                 // SAFETY: the kernel calls this with the tracepoint's arguments.
-                $body(unsafe { $crate::program::Args::<false>::new(context) });
+                let args = unsafe { $crate::program::Args::<false>::new(context) };
+                $crate::program::work(|| $body(args));
                 0
             }
         }
@@ -61,7 +72,7 @@ macro_rules! tracepoint_record {
             #[unsafe(no_mangle)]
             #[unsafe(link_section = concat!("tracepoint/", stringify!($category), "/", stringify!($name)))]
             extern "C" fn [<$name _record>](record: *const u8) -> i32 {
-                $body(record);
+                $crate::program::work(|| $body(record));
                 0
             }
         }
@@ -77,14 +88,14 @@ macro_rules! function {
             #[unsafe(no_mangle)]
             #[unsafe(link_section = concat!("fentry/", stringify!($name)))]
             extern "C" fn [<$name _fentry>](_: *const u64) -> i32 {
-                $body();
+                $crate::program::work($body);
                 0
             }
 
             #[unsafe(no_mangle)]
             #[unsafe(link_section = concat!("kprobe/", stringify!($name)))]
             extern "C" fn [<$name _kprobe>](_: *const u64) -> i32 {
-                $body();
+                $crate::program::work($body);
                 0
             }
         }

@@ -2,6 +2,7 @@
 //! needs and misses, saying what and why, so that a fresh machine wants no other step.
 
 mod apt;
+mod bench;
 mod build;
 mod lint;
 mod new_tool;
@@ -39,6 +40,8 @@ enum Command {
     },
     /// Run unit tests, the scenarios on this kernel, and the scenarios in virtual machines
     Test(test::Options),
+    /// Measure tracer beside its peers: `cargo xtask bench --setup` installs them in a folder of their own
+    Bench(bench::Options),
     /// Write the files of a new tool: `cargo xtask new-tool forksnoop --kind snoop`
     NewTool(new_tool::Options),
     /// Check format, clippy, the tools' names, and that no file tells of a machine
@@ -61,6 +64,7 @@ fn execute(command: Command, workspace: &Workspace) -> Result<ExitCode> {
         Command::Build(options) => build::tracer(workspace, &options).map(drop)?,
         Command::Run { build, args } => run::tool(workspace, &build, &args)?,
         Command::NewTool(options) => new_tool::run(workspace, &options)?,
+        Command::Bench(options) => return bench::run(workspace, &options),
         Command::Lint => lint::run(workspace)?,
         Command::Test(options) => {
             if !test::run(workspace, &options)? {

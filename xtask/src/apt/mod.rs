@@ -44,6 +44,16 @@ impl Apt {
         Ok(Self { folder: cache.join("apt"), archive, security: sources::security(&entries) })
     }
 
+    /// The address of the mirror of Debian's releases.
+    pub fn mirror(&self) -> &str {
+        &self.archive.uri
+    }
+
+    /// The file of keys that it is signed with, if the configuration names one.
+    pub fn keyring(&self) -> Option<&str> {
+        self.archive.signed_by.as_deref().filter(|key| key.starts_with('/'))
+    }
+
     /// Download the newest wanted package among those whose names begin with `prefix` into
     /// `folder`, from any of `suites`. One that the mirror has no more is no obstacle.
     pub fn fetch(

@@ -23,12 +23,20 @@ pub struct Options {
     /// Compile the kernel programs' log statements in; `tracer -vv` shows them
     #[arg(long)]
     pub debug_log: bool,
+    /// Let the kernel programs do all their work twice, for the bench to see that it sees it
+    #[arg(skip)]
+    pub twice: bool,
 }
 
 impl Options {
-    /// What they make of cargo's command line: both sides have the same feature.
+    /// What they make of cargo's command line for the user's side.
     fn features(&self) -> &'static [&'static str] {
         if self.debug_log { &["--features", "debug-log"] } else { &[] }
+    }
+
+    /// The same for the kernel's side.
+    fn kernel_features(&self) -> &'static [&'static str] {
+        if self.twice { &["--features", "twice"] } else { self.features() }
     }
 }
 
@@ -41,6 +49,19 @@ pub fn tracer(workspace: &Workspace, options: &Options) -> Result<PathBuf> {
 /// Build the scenario runner; returns its path.
 pub fn test_runner(workspace: &Workspace) -> Result<PathBuf> {
     static_binary(workspace, "tracer-tests", "tracer-tests", &["tests"], &[])
+}
+
+/// Build what measures; returns its path.
+pub fn bench(workspace: &Workspace) -> Result<PathBuf> {
+    static_binary(workspace, "tracer-bench", "tracer-bench", &["bench"], &[])
+}
+
+/// Build the floors that the bench measures against; returns their object's path.
+pub fn floors(workspace: &Workspace) -> Result<PathBuf> {
+    let linker = setup::build_tools(workspace)?;
+    let mut cargo = ebpf_cargo(workspace, "build", &linker, &Options::default())?;
+    process::run(cargo.args(["--features", "floors", "--bin", "floors"]))?;
+    Ok(workspace.target().join(BPF_TARGET).join("release/floors"))
 }
 
 /// Build the kernel programs and leave their objects where tracer-cli finds them.
@@ -69,7 +90,7 @@ pub fn ebpf_cargo(
     let mut cargo = workspace.cargo(subcommand);
     cargo.args(["--package", "tracer-ebpf", "--release", "--bins", "--target", BPF_TARGET]);
     cargo.arg("-Zbuild-std=core");
-    cargo.args(options.features());
+    cargo.args(options.kernel_features());
     // -Zbuild-std is not stable; this makes the stable tool chain accept it.
     cargo.env("RUSTC_BOOTSTRAP", "1");
     let mut flags = vec![

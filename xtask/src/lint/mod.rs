@@ -61,7 +61,7 @@ fn clippy_host(workspace: &Workspace) -> Result<()> {
 fn clippy_ebpf(workspace: &Workspace) -> Result<()> {
     let linker = setup::build_tools(workspace)?;
     for debug_log in [false, true] {
-        let options = build::Options { debug_log };
+        let options = build::Options { debug_log, ..build::Options::default() };
         let mut cargo = build::ebpf_cargo(workspace, "clippy", &linker, &options)?;
         process::run(cargo.arg("--quiet").args(DENY_WARNINGS))?;
     }

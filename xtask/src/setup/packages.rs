@@ -59,6 +59,19 @@ pub const VM: &[Package] = &[
     Package { name: "zstd", proof: Proof::Program("zstd"), purpose: "unpacks newer kernels" },
 ];
 
+pub const BENCH: &[Package] = &[
+    Package {
+        name: "debootstrap",
+        proof: Proof::Program("debootstrap"),
+        purpose: "makes the folder that the bench's peers run in",
+    },
+    Package {
+        name: "mount",
+        proof: Proof::Program("losetup"),
+        purpose: "makes the disk that the bench reads",
+    },
+];
+
 /// Install those of `packages` that are missing.
 pub fn require(packages: &[Package]) -> Result<()> {
     let missing = missing(packages);
