@@ -1,6 +1,7 @@
 //! The list of tools: two lines a tool.
 
 mod biolatency;
+mod biosnoop;
 mod execsnoop;
 mod exitsnoop;
 mod opensnoop;
@@ -14,6 +15,7 @@ use crate::harness::Suite;
 
 pub const SUITES: &[&Suite] = &[
     &biolatency::SUITE,
+    &biosnoop::SUITE,
     &execsnoop::SUITE,
     &exitsnoop::SUITE,
     &opensnoop::SUITE,

@@ -4,6 +4,7 @@
 //! kernel memory leaks through a gap) and is read on the user side straight from the ring buffer.
 #![no_std]
 
+pub mod block;
 pub mod dist;
 pub mod filter;
 pub mod histogram;

@@ -183,6 +183,7 @@ kernel_structs! {
         rq_disk: *const gendisk = rq_disk;
         cmd_flags: u32 = cmd_flags;
         data_len: u32 = __data_len;
+        sector: u64 = __sector;
         bio: *const bio = bio;
         biotail: *const bio = biotail;
     }

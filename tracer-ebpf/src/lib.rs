@@ -4,6 +4,7 @@
 #![allow(internal_features, reason = "the intrinsic is the only way to an atomic addition")]
 #![feature(core_intrinsics)]
 
+pub mod block;
 pub mod debug;
 pub mod emit;
 pub mod filter;

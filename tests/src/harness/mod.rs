@@ -1,6 +1,7 @@
 //! What scenarios are made of: tests and workloads, the tool under test, what rows must be.
 
 pub mod bpf;
+pub mod disk;
 pub mod lines;
 pub mod load;
 pub mod place;

@@ -105,6 +105,22 @@ pub struct Failed {
     pub failed: bool,
 }
 
+/// `--min`, in tools that show what takes long.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Threshold {
+    /// Only what takes this long or longer (10ms, 500us, or milliseconds; 0: all)
+    #[arg(long, value_name = "TIME", value_parser = threshold, help_heading = "Filters")]
+    pub min: Option<Duration>,
+}
+
+impl Threshold {
+    /// In nanoseconds, or the tool's own choice.
+    #[must_use]
+    pub fn ns(self, default: Duration) -> u64 {
+        u64::try_from(self.min.unwrap_or(default).as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
 /// `-c`, in tools that print a row an event.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Count {
@@ -207,6 +223,18 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Parses a time as [`duration`] does, but a plain number is milliseconds, and 0 is one too.
+///
+/// # Errors
+/// If it is none.
+pub fn threshold(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(0.0) => Ok(Duration::ZERO),
+        Ok(_) => duration(&format!("{text}ms")),
+        Err(_) => duration(text),
+    }
+}
+
 /// Parses a size in bytes: `65536`, `64k`, `8m`, `1g`.
 ///
 /// # Errors
@@ -244,6 +272,16 @@ mod tests {
         }
         for text in ["", "s", "0", "-1", "10x", "1..2", "1e99", "nan", "99999999999999999999999h"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn thresholds() {
+        for (text, us) in [("0", 0), ("10", 10_000), ("0.5", 500), ("500us", 500), ("1s", 1_000_000)] {
+            assert_eq!(threshold(text), Ok(Duration::from_micros(us)), "{text}");
+        }
+        for text in ["", "-1", "ms", "nan", "inf"] {
+            assert!(threshold(text).is_err(), "{text}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! The engines that tools only parameterise: one session, and a loop for each shape.
 
+pub mod block;
 pub mod child;
 pub mod common;
 #[cfg(feature = "debug-log")]

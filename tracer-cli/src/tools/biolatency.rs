@@ -1,24 +1,18 @@
 //! biolatency: how long block I/O takes.
 
-use tracer_common::{
-    dist::Key,
-    tools::biolatency::{FLAGS, FLAGS_FROM, OPERATIONS},
-};
+use tracer_common::dist::Key;
 
 use crate::{
     bpf::hook::Hook,
     engine::{
         Plan,
+        block::{self, OneDisk},
         common::Interval,
         dist::{self, Dist, Label},
         interval::Rhythm,
     },
-    system::disks,
     tool::{About, Domain, Shape, Tool},
 };
-
-/// Bios that may await their requests at a time.
-const OWNED_BIOS: u32 = 16384;
 
 pub struct Biolatency {
     by_disk: bool,
@@ -32,9 +26,8 @@ pub struct Flags {
     /// Count the time in the queue too
     #[arg(short = 'Q', long)]
     queued: bool,
-    /// One disk only
-    #[arg(long, value_name = "NAME", help_heading = "Filters")]
-    disk: Option<String>,
+    #[command(flatten)]
+    disk: OneDisk,
     /// A histogram for each disk
     #[arg(short = 'D', long)]
     by_disk: bool,
@@ -59,29 +52,12 @@ impl Tool for Biolatency {
 
     fn prepare(flags: Flags, plan: &mut Plan) -> anyhow::Result<Shape> {
         let Flags { queued, disk, by_disk, by_flag, milliseconds, interval } = flags;
-        if plan.filters {
-            // In the submitter's context: with the request since 6.5, else with the bio it is for.
-            plan.hook(&[
-                &[Hook::TpBtf("block_io_start")],
-                &[Hook::RawTp("block_io_start")],
-                &[Hook::TpBtf("block_getrq")],
-                &[Hook::RawTp("block_getrq")],
-            ]);
-            plan.entries("OWNED_BIOS", OWNED_BIOS);
-        }
+        block::plan(plan, disk, false)?;
         if queued {
             plan.hook(&[&[Hook::TpBtf("block_rq_insert")], &[Hook::RawTp("block_rq_insert")]]);
         }
-        plan.hook(&[&[Hook::TpBtf("block_rq_issue")], &[Hook::RawTp("block_rq_issue")]]);
-        plan.hook(&[&[Hook::TpBtf("block_rq_complete")], &[Hook::RawTp("block_rq_complete")]]);
-        plan.hook(&[&[Hook::TpBtf("block_rq_requeue")], &[Hook::RawTp("block_rq_requeue")]]);
-        plan.hook_if_there(&[&[Hook::TpBtf("block_rq_merge")], &[Hook::RawTp("block_rq_merge")]]);
-        plan.set("BY_OWNER", u32::from(plan.filters));
         plan.set("BY_DISK", u32::from(by_disk));
         plan.set("BY_FLAG", u32::from(by_flag));
-        if let Some(disk) = disk {
-            plan.set("DISK", name_number(&disks::find(&disk)?));
-        }
         dist::plan(plan, by_disk || by_flag, if milliseconds { 1_000_000 } else { 1_000 });
         let rhythm = Rhythm { every: interval.interval, limit: interval.limit() };
         Ok(Shape::Dist(Box::new(Self { by_disk, by_flag, milliseconds, rhythm })))
@@ -104,13 +80,6 @@ impl Dist for Biolatency {
     }
 }
 
-/// The first 16 bytes of a disk's name as the kernel side compares them.
-fn name_number(name: &str) -> u128 {
-    let mut bytes = [0; 16];
-    bytes.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
-    u128::from_ne_bytes(bytes)
-}
-
 /// The name of a disk; a request to a controller has none.
 fn disk_name(name: &[u8; 16]) -> Vec<u8> {
     match name.split(|&byte| byte == 0).next() {
@@ -121,32 +90,5 @@ fn disk_name(name: &[u8; 16]) -> Vec<u8> {
 
 /// What a request does, with its flags in front, as BCC has it: `Sync-Write`.
 fn kind_name(kind: u64) -> String {
-    let operation = (kind & ((1 << FLAGS_FROM) - 1)) as usize;
-    let operation = operation.checked_sub(1).and_then(|index| OPERATIONS.get(index)).unwrap_or(&"Unknown");
-    let flags = (FLAGS_FROM..).zip(FLAGS).filter(|(bit, _)| kind & 1 << bit != 0).map(|(_, flag)| flag);
-    // Every flush has the flag for what it is.
-    let flags = flags.filter(|flag| (**flag, *operation) != ("PreFlush", "Flush"));
-    flags.flat_map(|flag| [flag, "-"]).chain([*operation]).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kinds_have_the_names_bcc_gives_them() {
-        let code = |name| 1 + OPERATIONS.iter().position(|&operation| operation == name).unwrap() as u64;
-        let bit = |name| 1 << (FLAGS_FROM as usize + FLAGS.iter().position(|&flag| flag == name).unwrap());
-        assert_eq!(kind_name(code("Read")), "Read");
-        assert_eq!(kind_name(code("Write") | bit("Sync")), "Sync-Write");
-        assert_eq!(kind_name(code("Read") | bit("Sync") | bit("Metadata")), "Metadata-Sync-Read");
-        assert_eq!(kind_name(code("Flush") | bit("PreFlush")), "Flush");
-        assert_eq!(kind_name(bit("FUA")), "FUA-Unknown");
-    }
-
-    #[test]
-    fn names_are_compared_by_their_start() {
-        assert_eq!(name_number("sda").to_ne_bytes(), *b"sda\0\0\0\0\0\0\0\0\0\0\0\0\0");
-        assert_eq!(name_number("0123456789abcdefgh").to_ne_bytes(), *b"0123456789abcdef");
-    }
+    block::flags(kind).flat_map(|flag| [flag, "-"]).chain([block::operation(kind)]).collect()
 }

@@ -3,6 +3,7 @@
 use crate::tool::Entry;
 
 mod biolatency;
+mod biosnoop;
 mod execsnoop;
 mod exitsnoop;
 mod opensnoop;
@@ -16,6 +17,7 @@ mod vfsstat;
 #[rustfmt::skip]
 pub const TOOLS: &[Entry] = &[
     Entry::of::<biolatency::Biolatency>(),
+    Entry::of::<biosnoop::Biosnoop>(),
     Entry::of::<execsnoop::Execsnoop>(),
     Entry::of::<exitsnoop::Exitsnoop>(),
     Entry::of::<opensnoop::Opensnoop>(),

@@ -1,6 +1,7 @@
 //! One file a tool: its events, keys and values.
 
 pub mod biolatency;
+pub mod biosnoop;
 pub mod execsnoop;
 pub mod exitsnoop;
 pub mod opensnoop;
