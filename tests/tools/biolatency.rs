@@ -63,7 +63,11 @@ fn block_io(gate: &mut Gate, args: &[String]) -> Result<Value> {
     }
     let after = disk.stat()?;
     Ok(json!({
-        "reads": after.reads - before.reads, "writes": after.writes - before.writes, "elapsed_us": elapsed_us
+        "reads": after.reads - before.reads,
+        "writes": after.writes - before.writes,
+        "read_bytes": after.read_bytes - before.read_bytes,
+        "write_bytes": after.write_bytes - before.write_bytes,
+        "elapsed_us": elapsed_us,
     }))
 }
 

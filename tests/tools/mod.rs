@@ -2,6 +2,7 @@
 
 mod biolatency;
 mod biosnoop;
+mod biotop;
 mod execsnoop;
 mod exitsnoop;
 mod opensnoop;
@@ -16,6 +17,7 @@ use crate::harness::Suite;
 pub const SUITES: &[&Suite] = &[
     &biolatency::SUITE,
     &biosnoop::SUITE,
+    &biotop::SUITE,
     &execsnoop::SUITE,
     &exitsnoop::SUITE,
     &opensnoop::SUITE,

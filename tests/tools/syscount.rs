@@ -5,6 +5,7 @@ use std::{path::Path, thread, time::Duration};
 use crate::{
     harness::{
         Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, equal, json, rows, sys,
+        tracer,
     },
     standard::{Events, Shape, Standard, nothing},
 };
@@ -32,6 +33,7 @@ pub const SUITE: Suite = Suite {
         Test::new("measures_latency", measures_latency),
         Test::new("names_calls_as_manuals_do", names_calls_as_manuals_do),
         Test::new("sorts_by_count", sorts_by_count),
+        Test::new("sorts_by_any_column", sorts_by_any_column),
         Test::new("prints_intervals", prints_intervals),
     ],
     workloads: &[
@@ -197,6 +199,26 @@ fn sorts_by_count() -> Result<()> {
     let (rows, _) = summary(&["syscalls"], &["--rows", "1"])?;
     equal("rows", rows.len(), 1)?;
     expect_counts(&rows, "getppid", GETPPIDS, 0)
+}
+
+/// The counts of a run beside the workload, in the order of the rows.
+fn sorted(args: &[&str]) -> Result<Vec<(String, u64)>> {
+    let (rows, _) = summary(&["syscalls"], &[&["--syscall", "getppid,close,openat"], args].concat())?;
+    let name = |row: &Value| (rows::text(row, "syscall").to_owned(), rows::number(row, "count"));
+    Ok(rows.iter().map(name).collect())
+}
+
+fn sorts_by_any_column() -> Result<()> {
+    let all = [("close", FAILED_CLOSES), ("getppid", GETPPIDS), ("openat", 1)];
+    let [close, getppid, openat] = all.map(|(name, count)| (name.to_owned(), count));
+    equal("by name", sorted(&["--sort", "syscall"])?, [close.clone(), getppid.clone(), openat.clone()])?;
+    equal("by count", sorted(&["--sort", "count"])?, [openat.clone(), close.clone(), getppid.clone()])?;
+    let by_errors = sorted(&["--sort=-errors,count", "--rows", "2"])?;
+    equal("the two with the most errors", by_errors, [close, openat])?;
+    let unknown = tracer(&["syscount", "--sort", "-bytes"]).output()?;
+    let line = unknown.fails(2)?;
+    ensure!(line.contains("bytes") && line.contains("syscall, count, errors"), "which are there: {line:?}");
+    Ok(())
 }
 
 fn prints_intervals() -> Result<()> {

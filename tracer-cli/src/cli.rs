@@ -154,6 +154,9 @@ fn run_tool(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<u8> {
     let common = Common::from_arg_matches(&matches)?;
     let mut plan = Plan::new(&common);
     let shape = (tool.prepare)(&matches, &mut plan)?;
+    if let Shape::Top(top) = &shape {
+        top::order(top.as_ref())?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let Some(session) = Session::start(common, object_of(tool)?, &plan)? else { return Ok(0) };

@@ -30,7 +30,29 @@ macro_rules! names {
 }
 request_kinds!(names);
 
+/// The codes of two of them.
+pub const READ: u64 = 1;
+pub const WRITE: u64 = 2;
+
+/// The code of the operation in a kind.
+#[inline(always)]
+#[must_use]
+pub const fn operation(kind: u64) -> u64 {
+    kind & ((1 << FLAGS_FROM) - 1)
+}
+
 /// The first bit of the flags in a kind; below is the operation's code.
 pub const FLAGS_FROM: u32 = 8;
 
 const _: () = assert!(OPERATIONS.len() < 1 << FLAGS_FROM);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_positions_plus_one() {
+        assert_eq!(OPERATIONS[READ as usize - 1], "Read");
+        assert_eq!(OPERATIONS[WRITE as usize - 1], "Write");
+    }
+}

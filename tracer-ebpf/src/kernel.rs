@@ -195,6 +195,8 @@ kernel_structs! {
 
     /// include/linux/blkdev.h
     gendisk {
+        major: i32 = major;
+        first_minor: i32 = first_minor;
         disk_name: In<u128> = disk_name;
     }
 

@@ -65,6 +65,8 @@ fn bad_arguments() -> Result<()> {
         &["tcpconnect", "--port", "ssh,"],
         &["syscount", "-e", "ENOTHING"],
         &["syscount", "--syscall", "no_such_call"],
+        &["syscount", "--sort", "no_such_column"],
+        &["syscount", "--sort", "-count,"],
     ];
     for words in table {
         let output = tracer(words).output()?;

@@ -40,6 +40,8 @@ pub struct Stat {
     pub reads: u64,
     pub writes: u64,
     pub flushes: u64,
+    pub read_bytes: u64,
+    pub write_bytes: u64,
 }
 
 fn ioctl(file: &File, request: usize, argument: usize) -> io::Result<usize> {
@@ -92,7 +94,8 @@ impl Disk {
         let stat = fs::read_to_string(format!("/sys/block/{}/stat", self.name))?;
         let fields: Vec<u64> = stat.split_whitespace().flat_map(str::parse).collect();
         let (reads, writes, flushes) = (fields[0], fields[4], fields[15]);
-        Ok(Stat { reads, writes: writes - flushes, flushes })
+        let (read_bytes, write_bytes) = (fields[2] * 512, fields[6] * 512);
+        Ok(Stat { reads, writes: writes - flushes, flushes, read_bytes, write_bytes })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Block requests: what the tools that follow them share.
 
 use clap::Args;
-use tracer_common::block::{FLAGS, FLAGS_FROM, OPERATIONS};
+use tracer_common::block::{self, FLAGS, FLAGS_FROM, OPERATIONS};
 
 use super::Plan;
 use crate::{bpf::hook::Hook, system::disks};
@@ -54,7 +54,7 @@ fn name_number(name: &str) -> u128 {
 /// What a request does.
 #[must_use]
 pub fn operation(kind: u64) -> &'static str {
-    let code = (kind & ((1 << FLAGS_FROM) - 1)) as usize;
+    let code = block::operation(kind) as usize;
     code.checked_sub(1).and_then(|index| OPERATIONS.get(index)).unwrap_or(&"Unknown")
 }
 

@@ -150,12 +150,20 @@ impl Interval {
     }
 }
 
-/// `--rows`, in tools that print a sorted table.
+/// `--rows` and `--sort`, in tools that print a sorted table.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct MaxRows {
     /// Print at most this many rows an interval (0: all; default 20 in a table)
     #[arg(long, value_name = "N", help_heading = "Output")]
     pub rows: Option<usize>,
+    /// Sort by these columns, a minus for the largest first (-bytes,comm)
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true, value_parser = kept, help_heading = "Output")]
+    pub sort: Option<&'static str>,
+}
+
+/// Keeps an argument as long as the process, so that flags that hold it are still plain copies.
+fn kept(text: &str) -> Result<&'static str, std::convert::Infallible> {
+    Ok(text.to_owned().leak())
 }
 
 /// `-4` and `-6`, in network tools.

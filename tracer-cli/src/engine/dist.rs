@@ -79,7 +79,15 @@ pub async fn run(mut session: Session, mut tool: Box<dyn Dist>) -> anyhow::Resul
     .await
 }
 
-fn read_keyed(deltas: &mut Deltas, map: &Map, unit: &'static str) -> std::io::Result<Vec<(Key, Histogram)>> {
+/// What the histograms of all keys have grown by, in the order of their keys.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn read_keyed(
+    deltas: &mut Deltas,
+    map: &Map,
+    unit: &'static str,
+) -> std::io::Result<Vec<(Key, Histogram)>> {
     let mut histograms: BTreeMap<(u64, [u8; 16]), Histogram> = BTreeMap::new();
     for Delta { key, counters } in deltas.read(map)? {
         let Ok(key) = Key::read_from_bytes(&key) else { continue };

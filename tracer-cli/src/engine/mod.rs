@@ -13,6 +13,7 @@ pub mod ready;
 pub mod rows;
 pub mod session;
 pub mod snoop;
+pub mod sort;
 pub mod top;
 
 pub use plan::Plan;

@@ -1,16 +1,25 @@
 //! Where tools put their rows.
 
+use super::sort::Kept;
 use crate::output::{Printer, Value};
 
-/// The printer, with the run's limit on rows.
+/// The printer, with the run's limit on rows; or a list, for rows that are to be sorted first.
 pub struct Rows<'a> {
-    printer: &'a mut Printer,
-    left: &'a mut Option<u64>,
+    to: To<'a>,
+}
+
+enum To<'a> {
+    Printer { printer: &'a mut Printer, left: &'a mut Option<u64> },
+    List(&'a mut Vec<Kept>),
 }
 
 impl<'a> Rows<'a> {
     pub(super) fn new(printer: &'a mut Printer, left: &'a mut Option<u64>) -> Self {
-        Self { printer, left }
+        Self { to: To::Printer { printer, left } }
+    }
+
+    pub(super) fn keep(list: &'a mut Vec<Kept>) -> Self {
+        Self { to: To::List(list) }
     }
 
     /// Prints a row, a value for each column, at a time of the kernel's monotonic clock.
@@ -18,15 +27,20 @@ impl<'a> Rows<'a> {
         if self.is_full() {
             return;
         }
-        self.printer.row(ns, values);
-        if let Some(left) = self.left {
-            *left -= 1;
+        match &mut self.to {
+            To::List(list) => list.push(Kept::new(ns, values)),
+            To::Printer { printer, left } => {
+                printer.row(ns, values);
+                if let Some(left) = left {
+                    *left -= 1;
+                }
+            }
         }
     }
 
     /// As many rows were printed as were asked for.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        *self.left == Some(0)
+        matches!(&self.to, To::Printer { left: Some(0), .. })
     }
 }

@@ -5,8 +5,12 @@ use super::{
     interval::{self, Delta, Deltas, Rhythm},
     rows::Rows,
     session::{Session, written},
+    sort::Order,
 };
-use crate::output::{Column, Format};
+use crate::{
+    error::Failure,
+    output::{Column, Format},
+};
 
 /// Rows of an interval in a table for people, unless they say otherwise.
 const DEFAULT_ROWS: usize = 20;
@@ -20,9 +24,9 @@ pub trait Top {
 
     fn rhythm(&self) -> Rhythm;
 
-    /// `--rows`
+    /// `--rows` and `--sort`
     fn max_rows(&self) -> MaxRows {
-        MaxRows { rows: None }
+        MaxRows { rows: None, sort: None }
     }
 
     /// Whether an interval is a single row, which no blank line sets apart.
@@ -42,6 +46,14 @@ pub trait Top {
     fn row(&mut self, ns: u64, delta: &Delta, rows: &mut Rows<'_>);
 }
 
+/// The order that the user wants; none if the tool's own.
+///
+/// # Errors
+/// If it is by a column that the tool has not.
+pub fn order(tool: &dyn Top) -> Result<Option<Order>, Failure> {
+    tool.max_rows().sort.map(|list| Order::parse(list, &tool.columns())).transpose()
+}
+
 /// Runs until the session's end or the tool's last interval.
 ///
 /// # Errors
@@ -54,6 +66,7 @@ pub async fn run(mut session: Session, mut tool: Box<dyn Top>) -> anyhow::Result
         0 => usize::MAX,
         rows => rows,
     };
+    let order = order(tool.as_ref())?;
     let rhythm = tool.rhythm();
     let mut deltas = Deltas::default();
     interval::run(session, rhythm, move |ns| {
@@ -61,7 +74,15 @@ pub async fn run(mut session: Session, mut tool: Box<dyn Top>) -> anyhow::Result
             printer.interval(ns);
         }
         printer.header();
-        tool.interval(ns, deltas.read(&map)?, max, &mut Rows::new(&mut printer, &mut None));
+        let deltas = deltas.read(&map)?;
+        if let Some(order) = &order {
+            let mut rows = Vec::new();
+            tool.interval(ns, deltas, usize::MAX, &mut Rows::keep(&mut rows));
+            order.sort(&mut rows);
+            rows.iter().take(max).for_each(|row| printer.row(row.ns, &row.values()));
+        } else {
+            tool.interval(ns, deltas, max, &mut Rows::new(&mut printer, &mut None));
+        }
         written(printer.flush())
     })
     .await

@@ -4,6 +4,7 @@ use crate::tool::Entry;
 
 mod biolatency;
 mod biosnoop;
+mod biotop;
 mod execsnoop;
 mod exitsnoop;
 mod opensnoop;
@@ -18,6 +19,7 @@ mod vfsstat;
 pub const TOOLS: &[Entry] = &[
     Entry::of::<biolatency::Biolatency>(),
     Entry::of::<biosnoop::Biosnoop>(),
+    Entry::of::<biotop::Biotop>(),
     Entry::of::<execsnoop::Execsnoop>(),
     Entry::of::<exitsnoop::Exitsnoop>(),
     Entry::of::<opensnoop::Opensnoop>(),

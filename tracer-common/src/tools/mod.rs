@@ -2,6 +2,7 @@
 
 pub mod biolatency;
 pub mod biosnoop;
+pub mod biotop;
 pub mod execsnoop;
 pub mod exitsnoop;
 pub mod opensnoop;

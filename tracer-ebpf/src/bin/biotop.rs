@@ -1,0 +1,62 @@
+//! biotop: block requests as they complete, counted by process and disk.
+#![no_std]
+#![no_main]
+
+use aya_ebpf::{bindings::BPF_NOEXIST, macros::map, maps::PerCpuHashMap};
+use tracer_common::{
+    block::{READ, WRITE, operation},
+    tools::biotop::{Counts, Key},
+};
+use tracer_ebpf::{block, emit, follow_requests, hist, program::Args, tracepoint};
+
+/// How far a device number's major part is shifted (`MINORBITS`).
+const MINOR_BITS: u32 = 20;
+
+#[map]
+static COUNTS: PerCpuHashMap<Key, Counts> = PerCpuHashMap::with_max_entries(8192, 0);
+
+follow_requests!();
+tracepoint!(block_rq_complete => on_complete);
+
+/// `block_rq_complete(request, error, bytes done)`
+#[inline(always)]
+fn on_complete<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
+    let (request, progress) = block::completed(args)?;
+    let disk = request.disk();
+    let key = Key {
+        pid: progress.owner.pid,
+        device: (disk.major() as u32) << MINOR_BITS | disk.first_minor() as u32,
+        comm: progress.owner.comm,
+        disk: disk.name().to_ne_bytes(),
+    };
+    let ns = block::now().saturating_sub(progress.ns);
+    let counts = counts(&key)?;
+    // SAFETY: this CPU's own counters; an interrupt in between may cost one count at worst.
+    let counts = unsafe { &mut *counts };
+    counts.count += 1;
+    counts.total_ns += ns;
+    let bytes = u64::from(progress.bytes);
+    match operation(block::kind(request.cmd_flags())) {
+        READ => counts.read_bytes += bytes,
+        WRITE => counts.write_bytes += bytes,
+        _ => {}
+    }
+    hist::add(ns, || (key.id(), key.comm));
+    Some(())
+}
+
+#[inline(always)]
+fn counts(key: &Key) -> Option<*mut Counts> {
+    if let Some(counts) = COUNTS.get_ptr_mut(key) {
+        return Some(counts);
+    }
+    // Another CPU may have made it meanwhile.
+    let _ = COUNTS.insert(key, Counts::default(), BPF_NOEXIST.into());
+    let counts = COUNTS.get_ptr_mut(key);
+    if counts.is_none() {
+        emit::lost();
+    }
+    counts
+}
+
+tracer_ebpf::object!();
