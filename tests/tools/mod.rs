@@ -3,6 +3,7 @@
 mod biolatency;
 mod biosnoop;
 mod biotop;
+mod cachestat;
 mod execsnoop;
 mod exitsnoop;
 mod opensnoop;
@@ -18,6 +19,7 @@ pub const SUITES: &[&Suite] = &[
     &biolatency::SUITE,
     &biosnoop::SUITE,
     &biotop::SUITE,
+    &cachestat::SUITE,
     &execsnoop::SUITE,
     &exitsnoop::SUITE,
     &opensnoop::SUITE,

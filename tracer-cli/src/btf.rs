@@ -439,6 +439,8 @@ mod tests {
         "BTF_request_queue__disk",
         // Renamed from req_opf in 6.0, and operations come and go.
         "BTFE_req_op*",
+        // Pages until 5.15; where the order is has changed since.
+        "BTF_folio__*",
         // Since 6.5; before, the submitter is known by block_getrq.
         "BTFA_block_io_start",
     ];

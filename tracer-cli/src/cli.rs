@@ -150,9 +150,10 @@ fn run_tool(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<u8> {
     if args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--help" || arg == "-h") {
         command = command.after_help(columns_help(tool)?);
     }
+    let called = args.first().map(|name| base_name(Path::new(name))).unwrap_or_default();
     let matches = command.try_get_matches_from(args)?;
     let common = Common::from_arg_matches(&matches)?;
-    let mut plan = Plan::new(&common);
+    let mut plan = Plan { called, ..Plan::new(&common) };
     let shape = (tool.prepare)(&matches, &mut plan)?;
     if let Shape::Top(top) = &shape {
         top::order(top.as_ref())?;

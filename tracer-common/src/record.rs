@@ -32,6 +32,17 @@ impl Header {
     }
 }
 
+/// The key of counters by process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Process {
+    pub pid: u32,
+    /// Padded with NULs.
+    pub comm: [u8; COMM_LEN],
+}
+
+const _: () = assert!(size_of::<Process>() == 20);
+
 /// The bytes before the first NUL; all, if there is none.
 #[must_use]
 pub fn until_nul(bytes: &[u8]) -> &[u8] {

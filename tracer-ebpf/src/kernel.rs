@@ -40,6 +40,7 @@ kernel_structs! {
         signal: *const signal_struct = signal;
         exit_code: i32 = exit_code;
         start_time: u64 = start_time;
+        read_calls: u64 = ioac.syscr;
     }
 
     /// include/linux/sched/signal.h
@@ -121,11 +122,47 @@ kernel_structs! {
         f_path: In<path> = f_path;
         f_inode: *const inode = f_inode;
         private_data: *const u8 = private_data;
+        f_mapping: *const address_space = f_mapping;
     }
 
     /// include/linux/fs.h
     inode {
         i_mode: u16 = i_mode;
+        i_size: i64 = i_size;
+    }
+
+    /// include/linux/fs.h
+    address_space {
+        host: *const inode = host;
+    }
+
+    /// include/linux/fs.h
+    kiocb {
+        ki_filp: *const file = ki_filp;
+        ki_pos: i64 = ki_pos;
+    }
+
+    /// include/linux/mm.h
+    vm_fault {
+        vma: *const vm_area_struct = vma;
+    }
+
+    /// include/linux/mm_types.h
+    vm_area_struct {
+        vm_file: *const file = vm_file;
+    }
+
+    /// include/linux/mm_types.h, since 5.16
+    folio {
+        flags: u64 = flags;
+        mapping: *const address_space = mapping;
+        flags_1: u64 = _flags_1;
+        order_5_18: u8 = _folio_order;
+    }
+
+    /// include/linux/mm_types.h
+    page {
+        mapping: *const address_space = mapping;
     }
 
     /// include/linux/dcache.h

@@ -18,6 +18,7 @@ pub mod ptr;
 pub mod sock;
 pub mod syscall;
 pub mod syscall_names;
+pub mod tally;
 
 #[cfg(target_arch = "bpf")]
 #[panic_handler]

@@ -102,6 +102,23 @@ macro_rules! function {
     };
 }
 
+/// Puts a body, `fn(Args<true>) -> Option<()>`, on the end of a kernel function, as `fexit/NAME`: its
+/// arguments, and then what it returns.
+#[macro_export]
+macro_rules! function_end {
+    ($name:ident => $body:ident) => {
+        ::pastey::paste! {
+            #[unsafe(no_mangle)]
+            #[unsafe(link_section = concat!("fexit/", stringify!($name)))]
+            extern "C" fn [<$name _fexit>](context: *const u64) -> i32 {
+                // SAFETY: the kernel calls this with the function's arguments and result.
+                $body(unsafe { $crate::program::Args::<true>::new(context) });
+                0
+            }
+        }
+    };
+}
+
 /// Puts a body, `fn(Args<true>) -> Option<()>`, on an iterator over kernel objects. Its arguments
 /// are the members of `struct bpf_iter__NAME`, a word each.
 #[macro_export]

@@ -50,11 +50,11 @@ fn ioctl(file: &File, request: usize, argument: usize) -> io::Result<usize> {
 }
 
 impl Disk {
-    pub fn new(flags: i32) -> Result<Self> {
+    pub fn new(size: u64, flags: i32) -> Result<Self> {
         let memory =
             sys::call(libc::SYS_memfd_create, &[c"disk".as_ptr() as usize, libc::MFD_ALLOW_SEALING as usize]);
         let backing = File::from(sys::own(memory)?);
-        backing.set_len(SIZE)?;
+        backing.set_len(size)?;
         let control = OpenOptions::new().read(true).write(true).open("/dev/loop-control");
         let control = control.context("no loop devices")?;
         // Somebody else may take the free one first.
@@ -101,7 +101,12 @@ impl Disk {
 
 /// A disk for a workload, which tells the test where there is none.
 pub fn open(gate: &mut Gate, flags: i32) -> Result<Option<Disk>> {
-    match Disk::new(flags) {
+    open_sized(gate, SIZE, flags)
+}
+
+/// A disk of this size.
+pub fn open_sized(gate: &mut Gate, size: u64, flags: i32) -> Result<Option<Disk>> {
+    match Disk::new(size, flags) {
         Ok(disk) => Ok(Some(disk)),
         Err(error) => {
             gate.wait(&json!({ "skip": format!("no block device: {error:#}") }))?;

@@ -30,6 +30,8 @@ pub enum Hook {
     Tracepoint(&'static str, &'static str),
     /// A kernel function's start.
     Fentry(&'static str),
+    /// A kernel function's end, with its arguments and its result.
+    Fexit(&'static str),
     /// A kernel function's start, on kernels without fentry.
     Kprobe(&'static str),
     /// An iterator over kernel objects; it runs when asked to.
@@ -43,6 +45,7 @@ impl fmt::Display for Hook {
             Self::RawTp(name) => write!(f, "raw_tp/{name}"),
             Self::Tracepoint(category, name) => write!(f, "tracepoint/{category}/{name}"),
             Self::Fentry(name) => write!(f, "fentry/{name}"),
+            Self::Fexit(name) => write!(f, "fexit/{name}"),
             Self::Kprobe(name) => write!(f, "kprobe/{name}"),
             Self::Iter(name) => write!(f, "iter/{name}"),
         }
@@ -54,7 +57,7 @@ impl Hook {
     pub fn btf_name(&self) -> Option<(Class, String)> {
         match self {
             Self::TpBtf(name) | Self::RawTp(name) => Some((Class::Typedef, format!("btf_trace_{name}"))),
-            Self::Fentry(name) => Some((Class::Func, (*name).to_owned())),
+            Self::Fentry(name) | Self::Fexit(name) => Some((Class::Func, (*name).to_owned())),
             Self::Iter(name) => Some((Class::Func, format!("bpf_iter_{name}"))),
             Self::Tracepoint(..) | Self::Kprobe(_) => None,
         }
@@ -137,7 +140,7 @@ impl Kernel {
                 }
                 _ => Ok(()),
             },
-            Hook::Fentry(_) => {
+            Hook::Fentry(_) | Hook::Fexit(_) => {
                 self.typed_id(hook)?;
                 self.fentry().map_err(HookError::Absent)
             }
@@ -204,7 +207,7 @@ impl Kernel {
     /// # Errors
     /// If the kernel lacks the hook or refuses the program.
     pub fn load(&self, hook: Hook, object: &Linked) -> Result<Loaded, HookError> {
-        use bpf_attach_type::{BPF_TRACE_FENTRY, BPF_TRACE_ITER, BPF_TRACE_RAW_TP};
+        use bpf_attach_type::{BPF_TRACE_FENTRY, BPF_TRACE_FEXIT, BPF_TRACE_ITER, BPF_TRACE_RAW_TP};
         use bpf_prog_type::{
             BPF_PROG_TYPE_KPROBE, BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_TRACEPOINT,
             BPF_PROG_TYPE_TRACING,
@@ -215,6 +218,7 @@ impl Kernel {
         let (kind, attach_type) = match hook {
             Hook::TpBtf(_) => (BPF_PROG_TYPE_TRACING, Some(BPF_TRACE_RAW_TP)),
             Hook::Fentry(_) => (BPF_PROG_TYPE_TRACING, Some(BPF_TRACE_FENTRY)),
+            Hook::Fexit(_) => (BPF_PROG_TYPE_TRACING, Some(BPF_TRACE_FEXIT)),
             Hook::Iter(_) => (BPF_PROG_TYPE_TRACING, Some(BPF_TRACE_ITER)),
             Hook::RawTp(_) => (BPF_PROG_TYPE_RAW_TRACEPOINT, None),
             Hook::Tracepoint(..) => (BPF_PROG_TYPE_TRACEPOINT, None),
@@ -286,7 +290,9 @@ impl Loaded {
         };
         let program = self.program.as_fd();
         let link = match hook {
-            Hook::TpBtf(_) | Hook::Fentry(_) => sys::raw_tracepoint_open(None, program).map_err(failed)?,
+            Hook::TpBtf(_) | Hook::Fentry(_) | Hook::Fexit(_) => {
+                sys::raw_tracepoint_open(None, program).map_err(failed)?
+            }
             Hook::RawTp(name) => {
                 let name = CString::new(name).map_err(|error| failed(error.into()))?;
                 sys::raw_tracepoint_open(Some(&name), program).map_err(failed)?

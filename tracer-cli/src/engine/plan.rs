@@ -14,6 +14,8 @@ pub type Setup = Box<dyn Fn(&Kernel, &Linked) -> anyhow::Result<()>>;
 /// A tool's wishes, filled in by its `prepare`.
 #[derive(Default)]
 pub struct Plan {
+    /// The name that the tool was called by: its own, or an alias.
+    pub called: String,
     /// Hooks without which the tool does not run.
     pub required: Vec<Point>,
     /// Hooks that add what some kernels can't show.

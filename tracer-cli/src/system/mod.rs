@@ -3,5 +3,6 @@
 pub mod cgroup;
 pub mod disks;
 pub mod mapping;
+pub mod meminfo;
 pub mod syscalls;
 pub mod users;

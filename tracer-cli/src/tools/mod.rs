@@ -5,6 +5,7 @@ use crate::tool::Entry;
 mod biolatency;
 mod biosnoop;
 mod biotop;
+mod cachestat;
 mod execsnoop;
 mod exitsnoop;
 mod opensnoop;
@@ -20,6 +21,7 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<biolatency::Biolatency>(),
     Entry::of::<biosnoop::Biosnoop>(),
     Entry::of::<biotop::Biotop>(),
+    Entry::of::<cachestat::Cachestat>(),
     Entry::of::<execsnoop::Execsnoop>(),
     Entry::of::<exitsnoop::Exitsnoop>(),
     Entry::of::<opensnoop::Opensnoop>(),

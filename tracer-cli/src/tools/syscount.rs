@@ -3,8 +3,8 @@
 use std::{borrow::Cow, cell::OnceCell, rc::Rc};
 
 use tracer_common::{
-    record::until_nul,
-    tools::syscount::{COMPAT, OTHER, Process, SLOTS},
+    record::{Process, until_nul},
+    tools::syscount::{COMPAT, OTHER, SLOTS},
 };
 use zerocopy::FromBytes;
 

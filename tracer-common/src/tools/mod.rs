@@ -3,6 +3,7 @@
 pub mod biolatency;
 pub mod biosnoop;
 pub mod biotop;
+pub mod cachestat;
 pub mod execsnoop;
 pub mod exitsnoop;
 pub mod opensnoop;

@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{record::COMM_LEN, syscall::NUMBERS};
+use crate::syscall::NUMBERS;
 
 /// Slot of the first call of 32-bit programs, whose numbers are others than the native ones.
 pub const COMPAT: u32 = NUMBERS as u32;
@@ -22,14 +22,3 @@ pub struct Counts {
 }
 
 const _: () = assert!(size_of::<Counts>() == 24);
-
-/// Whose calls are counted.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
-pub struct Process {
-    pub pid: u32,
-    /// Padded with NULs.
-    pub comm: [u8; COMM_LEN],
-}
-
-const _: () = assert!(size_of::<Process>() == 20);

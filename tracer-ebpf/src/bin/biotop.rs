@@ -2,12 +2,12 @@
 #![no_std]
 #![no_main]
 
-use aya_ebpf::{bindings::BPF_NOEXIST, macros::map, maps::PerCpuHashMap};
+use aya_ebpf::{macros::map, maps::PerCpuHashMap};
 use tracer_common::{
     block::{READ, WRITE, operation},
     tools::biotop::{Counts, Key},
 };
-use tracer_ebpf::{block, emit, follow_requests, hist, program::Args, tracepoint};
+use tracer_ebpf::{block, follow_requests, hist, program::Args, tally, tracepoint};
 
 /// How far a device number's major part is shifted (`MINORBITS`).
 const MINOR_BITS: u32 = 20;
@@ -30,7 +30,7 @@ fn on_complete<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
         disk: disk.name().to_ne_bytes(),
     };
     let ns = block::now().saturating_sub(progress.ns);
-    let counts = counts(&key)?;
+    let counts = tally::of(&COUNTS, &key)?;
     // SAFETY: this CPU's own counters; an interrupt in between may cost one count at worst.
     let counts = unsafe { &mut *counts };
     counts.count += 1;
@@ -43,20 +43,6 @@ fn on_complete<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     }
     hist::add(ns, || (key.id(), key.comm));
     Some(())
-}
-
-#[inline(always)]
-fn counts(key: &Key) -> Option<*mut Counts> {
-    if let Some(counts) = COUNTS.get_ptr_mut(key) {
-        return Some(counts);
-    }
-    // Another CPU may have made it meanwhile.
-    let _ = COUNTS.insert(key, Counts::default(), BPF_NOEXIST.into());
-    let counts = COUNTS.get_ptr_mut(key);
-    if counts.is_none() {
-        emit::lost();
-    }
-    counts
 }
 
 tracer_ebpf::object!();

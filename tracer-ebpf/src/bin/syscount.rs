@@ -4,15 +4,14 @@
 
 use aya_ebpf::{
     Global,
-    bindings::BPF_NOEXIST,
     helpers::bpf_ktime_get_ns,
     macros::map,
     maps::{Array, HashMap, PerCpuArray, PerCpuHashMap},
 };
 use tracer_common::{
-    record::COMM_LEN,
+    record::{COMM_LEN, Process},
     syscall::NUMBERS,
-    tools::syscount::{COMPAT, Counts, OTHER, Process, SLOTS},
+    tools::syscount::{COMPAT, Counts, OTHER, SLOTS},
 };
 use tracer_ebpf::{
     emit,
@@ -21,7 +20,7 @@ use tracer_ebpf::{
     program::Args,
     ptr::Ptr,
     syscall::is_compat,
-    syscall_names, tracepoint,
+    syscall_names, tally, tracepoint,
 };
 
 /// The call that returns from a signal handler, whose number the kernel has cleared by its exit.
@@ -164,16 +163,7 @@ fn slot_of(number: u64) -> u32 {
 fn of_process(current: Current) -> Option<*mut Counts> {
     let mut process = Process { pid: current.pid, comm: [0; COMM_LEN] };
     emit::write_comm(&mut process.comm);
-    if let Some(counts) = PROCESSES.get_ptr_mut(process) {
-        return Some(counts);
-    }
-    // Another CPU may have made it meanwhile.
-    let _ = PROCESSES.insert(process, Counts::default(), BPF_NOEXIST.into());
-    let counts = PROCESSES.get_ptr_mut(process);
-    if counts.is_none() {
-        emit::lost();
-    }
-    counts
+    tally::of(&PROCESSES, &process)
 }
 
 tracer_ebpf::object!();

@@ -1,0 +1,20 @@
+//! Counters by key, each CPU's its own.
+
+use aya_ebpf::{bindings::BPF_NOEXIST, maps::PerCpuHashMap};
+
+use crate::emit;
+
+/// The counters of a key, new ones if it has none; none, and an event lost, if the map is full.
+#[inline(always)]
+pub fn of<K, V: Default>(map: &PerCpuHashMap<K, V>, key: &K) -> Option<*mut V> {
+    if let Some(counters) = map.get_ptr_mut(key) {
+        return Some(counters);
+    }
+    // Another CPU may have made it meanwhile.
+    let _ = map.insert(key, V::default(), BPF_NOEXIST.into());
+    let counters = map.get_ptr_mut(key);
+    if counters.is_none() {
+        emit::lost();
+    }
+    counters
+}
