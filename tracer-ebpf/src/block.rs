@@ -219,6 +219,8 @@ fn nothing() -> Progress {
 #[inline(always)]
 fn write_owner(owner: &mut Header, current: Current) {
     emit::write_header(owner, current, 0);
+    // Whether rows show it or not: a request's time in the queue is counted from it.
+    owner.ns = now();
 }
 
 #[inline(always)]
