@@ -4,10 +4,12 @@ mod biolatency;
 mod biosnoop;
 mod biotop;
 mod cachestat;
+mod cpudist;
 mod execsnoop;
 mod exitsnoop;
 mod opensnoop;
 mod runqlat;
+mod runqslower;
 mod syscount;
 mod tcpconnect;
 mod tcplife;
@@ -20,10 +22,12 @@ pub const SUITES: &[&Suite] = &[
     &biosnoop::SUITE,
     &biotop::SUITE,
     &cachestat::SUITE,
+    &cpudist::SUITE,
     &execsnoop::SUITE,
     &exitsnoop::SUITE,
     &opensnoop::SUITE,
     &runqlat::SUITE,
+    &runqslower::SUITE,
     &syscount::SUITE,
     &tcpconnect::SUITE,
     &tcplife::SUITE,

@@ -13,7 +13,7 @@ use crate::{
     standard::{Events, Shape, Standard, nothing},
 };
 
-const ROUNDS: u64 = 499;
+pub(super) const ROUNDS: u64 = 499;
 
 pub const SUITE: Suite = Suite {
     name: "runqlat",
@@ -76,25 +76,33 @@ fn switches() -> Result<u64> {
     Ok(counts.iter().sum())
 }
 
-/// The histograms of a run beside the workload, how often that was switched, and its pid.
-fn run(args: &[&str]) -> Result<(Vec<Value>, u64, u32)> {
+/// The rows of a tool that runs beside the workload, how often that was switched, and its pid.
+pub(super) fn ping_pong_beside(tool: &str, args: &[&str]) -> Result<(Vec<Value>, u64, u32)> {
     let mut load = Load::start(&["ping-pong"])?;
     let pid = load.pid();
-    let tool = Tool::json("runqlat", &[args, &["-p", &pid]].concat())?;
+    let tool = Tool::json(tool, &[args, &["-p", &pid]].concat())?;
     let account = load.finish()?;
     let rows = tool.interrupt()?.ok()?.rows()?;
-    rows.iter().try_for_each(rows::is_histogram)?;
     Ok((rows, rows::number(&account, "switches"), load.id))
+}
+
+fn run(args: &[&str]) -> Result<(Vec<Value>, u64, u32)> {
+    let (rows, switches, pid) = ping_pong_beside("runqlat", args)?;
+    rows.iter().try_for_each(rows::is_histogram)?;
+    Ok((rows, switches, pid))
 }
 
 /// Each time the thread was switched out it was switched in again, and waited before that. Besides
 /// those it counted itself it waited after the gate, and maybe while it told its account and ended.
-fn expect_switches(rows: &[Value], switches: u64) -> Result<()> {
+pub(super) fn expect_rows(count: u64, switches: u64) -> Result<()> {
     const MORE: u64 = 16;
-    let count = rows::sum(rows, "count");
     let is_right = (switches..=switches + MORE).contains(&count);
     ensure!(is_right, "the thread was switched {switches} times, the tool counts {count}");
     Ok(())
+}
+
+pub(super) fn expect_switches(rows: &[Value], switches: u64) -> Result<()> {
+    expect_rows(rows::sum(rows, "count"), switches)
 }
 
 fn counts_every_switch() -> Result<()> {

@@ -16,3 +16,13 @@ pub struct Key {
 }
 
 const _: () = assert!(size_of::<Key>() == 32);
+
+/// What the histograms of a tool that looks at threads are of.
+pub mod by_task {
+    /// One of all.
+    pub const ALL: u32 = 0;
+    pub const PROCESS: u32 = 1;
+    pub const THREAD: u32 = 2;
+    pub const CPU: u32 = 3;
+    pub const PIDNS: u32 = 4;
+}

@@ -12,7 +12,7 @@ use aya_ebpf::{
 };
 use tracer_common::record::{COMM_LEN, Header};
 
-use crate::{debug, filter::Current};
+use crate::{debug, filter::Current, kernel::task_struct, ptr::Ptr};
 
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
@@ -94,6 +94,20 @@ pub fn write_header(header: &mut Header, current: Current, kind: u32) {
     header.uid = bpf_get_current_uid_gid() as u32;
     header.kind = kind;
     write_comm(&mut header.comm);
+}
+
+/// The header of an event of another thread than the current one.
+#[inline(always)]
+pub fn header_of<const DIRECT: bool>(task: Ptr<task_struct, DIRECT>) -> Header {
+    Header {
+        // SAFETY: the helper has no preconditions.
+        ns: unsafe { bpf_ktime_get_ns() },
+        pid: task.pid() as u32,
+        tid: task.tid() as u32,
+        uid: task.cred().uid(),
+        kind: 0,
+        comm: task.comm(),
+    }
 }
 
 /// Writes the current thread's command name.

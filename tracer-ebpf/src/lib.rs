@@ -5,6 +5,7 @@
 #![feature(core_intrinsics)]
 
 pub mod block;
+pub mod by_task;
 pub mod debug;
 pub mod emit;
 pub mod filter;
@@ -15,6 +16,8 @@ pub mod opaque;
 pub mod path;
 pub mod program;
 pub mod ptr;
+pub mod runq;
+pub mod since;
 pub mod sock;
 pub mod syscall;
 pub mod syscall_names;

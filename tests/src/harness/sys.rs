@@ -153,6 +153,41 @@ pub fn ended(pid: u32, until: Instant) -> io::Result<bool> {
     readable(&pidfd, until)
 }
 
+/// The CPUs that this thread may run on, of which there is one at least.
+pub fn cpus() -> io::Result<Vec<usize>> {
+    // SAFETY: all zeroes is a valid set of CPUs.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set lives until the call returns.
+    match unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) } {
+        // SAFETY: the numbers are within the set.
+        0 => {
+            Ok((0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect())
+        }
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Keeps this thread on one CPU.
+pub fn pin_to(cpu: usize) -> io::Result<()> {
+    // SAFETY: all zeroes is a valid set of CPUs.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the number is within the set, which lives until the call returns.
+    match unsafe {
+        libc::CPU_SET(cpu, &mut set);
+        libc::sched_setaffinity(0, size_of_val(&set), &raw const set)
+    } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Puts this thread before all others but real-time ones of a higher priority.
+pub fn set_real_time(priority: i32) -> io::Result<()> {
+    let parameters = [priority];
+    let args = [0, libc::SCHED_FIFO as usize, parameters.as_ptr() as usize];
+    call(libc::SYS_sched_setscheduler, &args).map(drop).map_err(io::Error::from_raw_os_error)
+}
+
 /// Makes this process the parent of orphaned descendants.
 pub fn adopt_orphans() {
     let _ = call(libc::SYS_prctl, &[libc::PR_SET_CHILD_SUBREAPER as usize, 1]);

@@ -6,10 +6,12 @@ mod biolatency;
 mod biosnoop;
 mod biotop;
 mod cachestat;
+mod cpudist;
 mod execsnoop;
 mod exitsnoop;
 mod opensnoop;
 mod runqlat;
+mod runqslower;
 mod syscount;
 mod tcpconnect;
 mod tcplife;
@@ -22,10 +24,12 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<biosnoop::Biosnoop>(),
     Entry::of::<biotop::Biotop>(),
     Entry::of::<cachestat::Cachestat>(),
+    Entry::of::<cpudist::Cpudist>(),
     Entry::of::<execsnoop::Execsnoop>(),
     Entry::of::<exitsnoop::Exitsnoop>(),
     Entry::of::<opensnoop::Opensnoop>(),
     Entry::of::<runqlat::Runqlat>(),
+    Entry::of::<runqslower::Runqslower>(),
     Entry::of::<syscount::Syscount>(),
     Entry::of::<tcpconnect::Tcpconnect>(),
     Entry::of::<tcplife::Tcplife>(),

@@ -1,8 +1,1 @@
-//! What runqlat's histograms are of.
-
-/// One of all waits.
-pub const ALL: u32 = 0;
-pub const BY_PROCESS: u32 = 1;
-pub const BY_THREAD: u32 = 2;
-pub const BY_CPU: u32 = 3;
-pub const BY_PIDNS: u32 = 4;
+//! runqlat has no layout of its own: [`crate::dist`] has what its histograms are of.

@@ -1,0 +1,1 @@
+//! cpudist has no layout of its own: [`crate::dist`] has what its histograms are of.
