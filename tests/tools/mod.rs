@@ -7,9 +7,11 @@ mod cachestat;
 mod cpudist;
 mod execsnoop;
 mod exitsnoop;
+mod hardirqs;
 mod opensnoop;
 mod runqlat;
 mod runqslower;
+mod softirqs;
 mod syscount;
 mod tcpconnect;
 mod tcplife;
@@ -25,9 +27,11 @@ pub const SUITES: &[&Suite] = &[
     &cpudist::SUITE,
     &execsnoop::SUITE,
     &exitsnoop::SUITE,
+    &hardirqs::SUITE,
     &opensnoop::SUITE,
     &runqlat::SUITE,
     &runqslower::SUITE,
+    &softirqs::SUITE,
     &syscount::SUITE,
     &tcpconnect::SUITE,
     &tcplife::SUITE,

@@ -10,5 +10,6 @@ pub mod filter;
 pub mod histogram;
 pub mod record;
 pub mod sock;
+pub mod spans;
 pub mod syscall;
 pub mod tools;

@@ -240,6 +240,11 @@ kernel_structs! {
     /// include/linux/blk_types.h
     bio {}
 
+    /// include/linux/interrupt.h
+    irqaction {
+        name: *const u8 = name;
+    }
+
     /// include/linux/perf_event.h
     perf_event {
         tp_event: *const trace_event_call = tp_event;

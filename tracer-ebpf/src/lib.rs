@@ -19,6 +19,7 @@ pub mod ptr;
 pub mod runq;
 pub mod since;
 pub mod sock;
+pub mod spans;
 pub mod syscall;
 pub mod syscall_names;
 pub mod tally;

@@ -25,6 +25,17 @@ pub enum Label {
     Number(u64),
 }
 
+impl Label {
+    /// The label as a value to print.
+    #[must_use]
+    pub fn value(&self) -> Value<'_> {
+        match self {
+            Self::Text(text) => Value::Text(text),
+            Self::Number(number) => Value::Uint(*number),
+        }
+    }
+}
+
 /// A tool that prints histograms.
 pub trait Dist {
     /// The unit of the values, as the kernel side counts them.
@@ -65,13 +76,7 @@ pub async fn run(mut session: Session, mut tool: Box<dyn Dist>) -> anyhow::Resul
             if histogram.count() == 0 && !labels.is_empty() {
                 continue;
             }
-            let labels: Vec<(&str, Value<'_>)> = labels
-                .iter()
-                .map(|(name, label)| match label {
-                    Label::Text(text) => (*name, Value::Text(text)),
-                    Label::Number(number) => (*name, Value::Uint(*number)),
-                })
-                .collect();
+            let labels: Vec<_> = labels.iter().map(|(name, label)| (*name, label.value())).collect();
             printer.histogram(ns, &labels, histogram);
         }
         written(printer.flush())

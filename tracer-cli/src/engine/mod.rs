@@ -14,6 +14,7 @@ pub mod rows;
 pub mod session;
 pub mod snoop;
 pub mod sort;
+pub mod spans;
 pub mod task_dist;
 pub mod top;
 

@@ -9,9 +9,11 @@ mod cachestat;
 mod cpudist;
 mod execsnoop;
 mod exitsnoop;
+mod hardirqs;
 mod opensnoop;
 mod runqlat;
 mod runqslower;
+mod softirqs;
 mod syscount;
 mod tcpconnect;
 mod tcplife;
@@ -27,9 +29,11 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<cpudist::Cpudist>(),
     Entry::of::<execsnoop::Execsnoop>(),
     Entry::of::<exitsnoop::Exitsnoop>(),
+    Entry::of::<hardirqs::Hardirqs>(),
     Entry::of::<opensnoop::Opensnoop>(),
     Entry::of::<runqlat::Runqlat>(),
     Entry::of::<runqslower::Runqslower>(),
+    Entry::of::<softirqs::Softirqs>(),
     Entry::of::<syscount::Syscount>(),
     Entry::of::<tcpconnect::Tcpconnect>(),
     Entry::of::<tcplife::Tcplife>(),

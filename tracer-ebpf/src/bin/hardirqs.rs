@@ -1,0 +1,62 @@
+//! hardirqs: the time that handlers of interrupts take.
+#![no_std]
+#![no_main]
+
+use aya_ebpf::{
+    bindings::BPF_NOEXIST, helpers::generated::bpf_probe_read_kernel_str, macros::map, maps::PerCpuHashMap,
+};
+use tracer_common::{
+    spans::Counts,
+    tools::hardirqs::{Handler, NAME_LEN},
+};
+use tracer_ebpf::{emit, hist, kernel::irqaction, program::Args, ptr::Ptr, spans, tracepoint};
+
+/// Spans of each handler.
+#[map]
+static HANDLERS: PerCpuHashMap<Handler, Counts> = PerCpuHashMap::with_max_entries(4096, 0);
+
+tracepoint!(irq_handler_entry => on_entry);
+tracepoint!(irq_handler_exit => on_exit);
+
+/// `irq_handler_entry(irq, action)`
+#[inline(always)]
+fn on_entry<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
+    spans::begin(|| counts(args))
+}
+
+/// `irq_handler_exit(irq, action, ret)`
+#[inline(always)]
+fn on_exit<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
+    let ns = spans::end()?;
+    if hist::is_keyed() {
+        hist::add(ns, || (u64::from(args.get(0) as u32), name(args)));
+        return Some(());
+    }
+    spans::add(counts(args)?, ns)
+}
+
+#[inline(always)]
+fn name<const N: usize, const DIRECT: bool>(args: Args<DIRECT>) -> [u8; N] {
+    let action: Ptr<irqaction, DIRECT> = args.ptr(1);
+    let mut name = [0; N];
+    // SAFETY: the name has room for as many bytes, and the helper checks the kernel's address.
+    unsafe { bpf_probe_read_kernel_str(name.as_mut_ptr().cast(), N as u32, action.name().as_ptr().cast()) };
+    name
+}
+
+#[inline(always)]
+fn counts<const DIRECT: bool>(args: Args<DIRECT>) -> Option<*mut Counts> {
+    let handler = Handler { irq: args.get(0) as u32, name: name::<NAME_LEN, DIRECT>(args) };
+    if let Some(counts) = HANDLERS.get_ptr_mut(handler) {
+        return Some(counts);
+    }
+    // Another CPU may have made it meanwhile.
+    let _ = HANDLERS.insert(handler, Counts::default(), BPF_NOEXIST.into());
+    let counts = HANDLERS.get_ptr_mut(handler);
+    if counts.is_none() {
+        emit::lost();
+    }
+    counts
+}
+
+tracer_ebpf::object!();

@@ -1,0 +1,60 @@
+//! Spans of time that a CPU spends in something: interrupts of a kind, which do not interrupt each other.
+
+use aya_ebpf::{Global, helpers::bpf_get_smp_processor_id, macros::map, maps::PerCpuArray};
+use tracer_common::spans::{ALL_CPUS, Counts};
+
+use crate::{filter, since::now};
+
+/// The run filters by whom it is that is interrupted.
+#[unsafe(no_mangle)]
+static BY_INTERRUPTED: Global<u32> = Global::new(0);
+/// Only the number of spans is wanted.
+#[unsafe(no_mangle)]
+static COUNT_ONLY: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static ONE_CPU: Global<u32> = Global::new(ALL_CPUS);
+
+/// Since when this CPU is in a span; 0 if it isn't.
+#[map]
+static BEGUN: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// A span begins. Where only their number is wanted, `count` counts it.
+#[inline(always)]
+pub fn begin(count: impl FnOnce() -> Option<*mut Counts>) -> Option<()> {
+    // Not asked without need: what interrupts tracer is no work of its own.
+    if BY_INTERRUPTED.load() != 0 {
+        filter::current()?;
+    }
+    let cpu = ONE_CPU.load();
+    // SAFETY: the helper has no preconditions.
+    if cpu != ALL_CPUS && cpu != unsafe { bpf_get_smp_processor_id() } {
+        return None;
+    }
+    if COUNT_ONLY.load() != 0 {
+        return add(count()?, 0);
+    }
+    // SAFETY: this CPU's own value.
+    unsafe { *BEGUN.get_ptr_mut(0)? = now() };
+    Some(())
+}
+
+/// The span ends: how long it took, if its beginning was wanted.
+#[inline(always)]
+pub fn end() -> Option<u64> {
+    let begun = BEGUN.get_ptr_mut(0)?;
+    // SAFETY: this CPU's own value.
+    match unsafe { core::mem::replace(&mut *begun, 0) } {
+        0 => None,
+        start => Some(now().saturating_sub(start)),
+    }
+}
+
+/// Counts a span in this CPU's own counters.
+#[inline(always)]
+pub fn add(counts: *mut Counts, ns: u64) -> Option<()> {
+    // SAFETY: a map's value, and spans of one kind do not interrupt each other.
+    let counts = unsafe { &mut *counts };
+    counts.count += 1;
+    counts.total_ns += ns;
+    Some(())
+}
