@@ -19,13 +19,11 @@ use std::{
     thread,
 };
 
-use super::{
-    biolatency::page,
-    softirqs::{Tally, beside_the_kernel},
-};
+use super::softirqs::{Tally, beside_the_kernel};
 use crate::{
     harness::{
-        Context, Gate, Result, Suite, Test, Value, Workload, ensure, equal, json, load::count, rows, sys,
+        Context, Gate, Result, Suite, Test, Value, Workload, disk::page, ensure, equal, json, load::count,
+        rows, sys,
     },
     standard::{Events, Shape, Standard, nothing},
 };

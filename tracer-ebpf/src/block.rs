@@ -3,10 +3,11 @@
 
 use core::{hint::black_box, mem::MaybeUninit};
 
-use aya_ebpf::{Global, helpers::bpf_ktime_get_ns, macros::map, maps::HashMap};
+use aya_ebpf::{Global, macros::map, maps::HashMap};
 use tracer_common::{block::FLAGS_FROM, record::Header, request_kinds};
 
 use crate::{
+    clock::now,
     emit,
     filter::{self, Current},
     kernel::{bio, request},
@@ -202,12 +203,6 @@ fn begin<const DIRECT: bool>(progress: &mut Progress, request: Ptr<request, DIRE
         progress.bytes = bytes;
         progress.sector = request.sector();
     }
-}
-
-#[inline(always)]
-pub fn now() -> u64 {
-    // SAFETY: the helper has no preconditions.
-    unsafe { bpf_ktime_get_ns() }
 }
 
 #[inline(always)]

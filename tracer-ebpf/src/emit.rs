@@ -5,14 +5,14 @@ use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{
         bpf_get_current_uid_gid,
-        generated::{bpf_get_current_comm, bpf_ktime_get_ns, bpf_ringbuf_output, bpf_ringbuf_query},
+        generated::{bpf_get_current_comm, bpf_ringbuf_output, bpf_ringbuf_query},
     },
     macros::map,
     maps::{PerCpuArray, RingBuf},
 };
 use tracer_common::record::{COMM_LEN, Header};
 
-use crate::{debug, filter::Current, kernel::task_struct, ptr::Ptr};
+use crate::{clock::now, debug, filter::Current, kernel::task_struct, ptr::Ptr};
 
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
@@ -87,8 +87,7 @@ fn wake_flag(len: usize) -> u64 {
 /// name would be copied byte by byte otherwise.
 #[inline(always)]
 pub fn write_header(header: &mut Header, current: Current, kind: u32) {
-    // SAFETY: the helper has no preconditions.
-    header.ns = if TIME_SHOWN.load() != 0 { unsafe { bpf_ktime_get_ns() } } else { 0 };
+    header.ns = if TIME_SHOWN.load() != 0 { now() } else { 0 };
     header.pid = current.pid;
     header.tid = current.tid;
     header.uid = bpf_get_current_uid_gid() as u32;
@@ -100,8 +99,7 @@ pub fn write_header(header: &mut Header, current: Current, kind: u32) {
 #[inline(always)]
 pub fn header_of<const DIRECT: bool>(task: Ptr<task_struct, DIRECT>) -> Header {
     Header {
-        // SAFETY: the helper has no preconditions.
-        ns: unsafe { bpf_ktime_get_ns() },
+        ns: now(),
         pid: task.pid() as u32,
         tid: task.tid() as u32,
         uid: task.cred().uid(),

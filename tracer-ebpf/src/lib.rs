@@ -6,6 +6,7 @@
 
 pub mod block;
 pub mod by_task;
+pub mod clock;
 pub mod debug;
 pub mod emit;
 pub mod filter;

@@ -1,23 +1,15 @@
 //! Since when threads have been doing what a tool measures.
 
-use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::map, maps::HashMap};
+use aya_ebpf::{macros::map, maps::HashMap};
 
-use crate::{emit, kernel::task_struct, ptr::Ptr};
+use crate::{clock::now, emit, kernel::task_struct, ptr::Ptr};
 
 /// Since when, by tid; 0 while a thread does something else.
 ///
 /// A thread's entry stays as long as the thread lives: finding it costs a tenth of what adding and
-/// removing one would at each switch. There is room for all threads of a large machine, in 5 MB.
+/// removing one would at each switch.
 #[map]
-static SINCE: HashMap<u32, u64> = HashMap::with_max_entries(65536, 0);
-
-/// The time.
-#[inline(always)]
-#[must_use]
-pub fn now() -> u64 {
-    // SAFETY: the helper has no preconditions.
-    unsafe { bpf_ktime_get_ns() }
-}
+static SINCE: HashMap<u32, u64> = HashMap::with_max_entries(1, 0);
 
 /// The thread does it from now on.
 #[inline(always)]

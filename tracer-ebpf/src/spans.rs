@@ -3,7 +3,7 @@
 use aya_ebpf::{Global, helpers::bpf_get_smp_processor_id, macros::map, maps::PerCpuArray};
 use tracer_common::spans::{ALL_CPUS, Counts};
 
-use crate::{filter, since::now};
+use crate::{clock::now, filter};
 
 /// The run filters by whom it is that is interrupted.
 #[unsafe(no_mangle)]

@@ -3,9 +3,12 @@
 use zerocopy::{Immutable, IntoBytes};
 
 use super::common::Common;
-use crate::bpf::{
-    hook::{Hook, Kernel, Point},
-    object::Linked,
+use crate::{
+    bpf::{
+        hook::{Hook, Kernel, Point},
+        object::Linked,
+    },
+    system::threads,
 };
 
 /// What a tool does when its maps are there and nothing is attached yet.
@@ -71,6 +74,11 @@ impl Plan {
     /// Sets a map's capacity.
     pub fn entries(&mut self, map: &'static str, entries: u32) {
         self.entries.push((map, entries));
+    }
+
+    /// Gives a map room for an entry a thread.
+    pub fn entries_by_thread(&mut self, map: &'static str) {
+        self.entries(map, threads::room());
     }
 
     /// Makes these the keys of a map that is a set.

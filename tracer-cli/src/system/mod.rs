@@ -5,4 +5,5 @@ pub mod disks;
 pub mod mapping;
 pub mod meminfo;
 pub mod syscalls;
+pub mod threads;
 pub mod users;

@@ -33,9 +33,9 @@ impl Tool for Cpudist {
         plan.hook(&[&[Hook::TpBtf("sched_switch")], &[Hook::RawTp("sched_switch")]]);
         plan.set("OFF_CPU", u32::from(flags.off_cpu));
         plan.set("INCLUDE_IDLE", u32::from(flags.include_idle));
-        if !flags.off_cpu {
-            // One note a CPU does for all threads.
-            plan.entries("SINCE", 1);
+        // Of time with a CPU, one note a CPU does for all threads.
+        if flags.off_cpu {
+            plan.entries_by_thread("SINCE");
         }
         Ok(Shape::Dist(Box::new(flags.dist.prepare(plan))))
     }

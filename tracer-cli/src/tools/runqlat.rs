@@ -21,6 +21,7 @@ impl Tool for Runqlat {
         plan.hook(&[&[Hook::TpBtf("sched_wakeup")], &[Hook::RawTp("sched_wakeup")]]);
         plan.hook(&[&[Hook::TpBtf("sched_wakeup_new")], &[Hook::RawTp("sched_wakeup_new")]]);
         plan.hook(&[&[Hook::TpBtf("sched_switch")], &[Hook::RawTp("sched_switch")]]);
+        plan.entries_by_thread("SINCE");
         Ok(Shape::Dist(Box::new(flags.prepare(plan))))
     }
 }

@@ -24,8 +24,6 @@ use crate::{
 
 /// Processes that there is room for at a time; idle ones make room for new ones.
 const PROCESSES: u32 = 16384;
-/// Threads whose calls can be timed: all of a large machine, in 5 MB.
-const THREADS: u32 = 65536;
 
 /// The names, which only the setup can read.
 type Names = Rc<OnceCell<Syscalls>>;
@@ -85,7 +83,9 @@ impl Tool for Syscount {
         plan.set("ERRNO", flags.errno.unwrap_or(0));
         plan.set("SOME_CALLS", u32::from(!flags.syscall.is_empty()));
         plan.entries("PROCESSES", if flags.by_process { PROCESSES } else { 1 });
-        plan.entries("STARTS", if flags.latency { THREADS } else { 1 });
+        if flags.latency {
+            plan.entries_by_thread("STARTS");
+        }
         let names = Names::default();
         let tool = Self {
             by_process: flags.by_process,

@@ -3,7 +3,9 @@
 #![no_main]
 
 use aya_ebpf::Global;
-use tracer_ebpf::{block, follow_requests, hist, kernel::request, program::Args, ptr::Ptr, tracepoint};
+use tracer_ebpf::{
+    block, clock, follow_requests, hist, kernel::request, program::Args, ptr::Ptr, tracepoint,
+};
 
 #[unsafe(no_mangle)]
 static BY_DISK: Global<u32> = Global::new(0);
@@ -16,7 +18,7 @@ tracepoint!(block_rq_complete => on_complete);
 #[inline(always)]
 fn on_complete<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let (request, progress) = block::completed(args)?;
-    hist::add(block::now().saturating_sub(progress.ns), || key(request));
+    hist::add(clock::now().saturating_sub(progress.ns), || key(request));
     Some(())
 }
 

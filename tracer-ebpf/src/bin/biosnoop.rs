@@ -4,7 +4,7 @@
 
 use aya_ebpf::Global;
 use tracer_common::tools::biosnoop::Event;
-use tracer_ebpf::{block, emit, follow_requests, program::Args, tracepoint};
+use tracer_ebpf::{block, clock, emit, follow_requests, program::Args, tracepoint};
 
 #[unsafe(no_mangle)]
 static FAILED_ONLY: Global<u32> = Global::new(0);
@@ -19,7 +19,7 @@ tracepoint!(block_rq_complete => on_complete);
 #[inline(always)]
 fn on_complete<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let (request, progress) = block::completed(args)?;
-    let (now, error) = (block::now(), args.get(1) as i32);
+    let (now, error) = (clock::now(), args.get(1) as i32);
     if now.saturating_sub(progress.ns) < MIN_NS.load() || FAILED_ONLY.load() != 0 && error == 0 {
         return None;
     }

@@ -7,7 +7,7 @@ use tracer_common::{
     block::{READ, WRITE, operation},
     tools::biotop::{Counts, Key},
 };
-use tracer_ebpf::{block, follow_requests, hist, program::Args, tally, tracepoint};
+use tracer_ebpf::{block, clock, follow_requests, hist, program::Args, tally, tracepoint};
 
 /// How far a device number's major part is shifted (`MINORBITS`).
 const MINOR_BITS: u32 = 20;
@@ -29,7 +29,7 @@ fn on_complete<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
         comm: progress.owner.comm,
         disk: disk.name().to_ne_bytes(),
     };
-    let ns = block::now().saturating_sub(progress.ns);
+    let ns = clock::now().saturating_sub(progress.ns);
     let counts = tally::of(&COUNTS, &key)?;
     // SAFETY: this CPU's own counters; an interrupt in between may cost one count at worst.
     let counts = unsafe { &mut *counts };

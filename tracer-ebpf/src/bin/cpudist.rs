@@ -4,7 +4,7 @@
 
 use aya_ebpf::{Global, macros::map, maps::PerCpuArray};
 use tracer_ebpf::{
-    by_task, filter, kernel::task_struct, program::Args, ptr::Ptr, runq::DEAD, since, tracepoint,
+    by_task, clock, filter, kernel::task_struct, program::Args, ptr::Ptr, runq::DEAD, since, tracepoint,
 };
 
 /// Time without a CPU is measured, not time with one.
@@ -33,7 +33,7 @@ fn on_switch<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
 /// The thread gives this CPU to another one.
 #[inline(always)]
 fn leaves<const DIRECT: bool>(task: Ptr<task_struct, DIRECT>) -> Option<()> {
-    let (switched, now) = (SWITCHED.get_ptr_mut(0)?, since::now());
+    let (switched, now) = (SWITCHED.get_ptr_mut(0)?, clock::now());
     // SAFETY: this CPU's own value, where interrupts are off.
     let start = unsafe { core::mem::replace(&mut *switched, now) };
     // The filter is asked at the end: only then a thread that executes a program has its name.

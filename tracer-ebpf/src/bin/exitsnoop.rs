@@ -2,9 +2,9 @@
 #![no_std]
 #![no_main]
 
-use aya_ebpf::{Global, bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns, macros::map, maps::LruHashMap};
+use aya_ebpf::{Global, bindings::BPF_NOEXIST, macros::map, maps::LruHashMap};
 use tracer_common::{record::Header, tools::exitsnoop::Event};
-use tracer_ebpf::{emit, filter, kernel::task_struct, program::Args, ptr::Ptr, tracepoint};
+use tracer_ebpf::{clock, emit, filter, kernel::task_struct, program::Args, ptr::Ptr, tracepoint};
 
 /// `SIGNAL_GROUP_EXIT`: the process ends as a whole, all its threads with the same status.
 const GROUP_EXIT: u32 = 4;
@@ -43,8 +43,7 @@ fn on_exit<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
         return None;
     }
     let header = Header {
-        // SAFETY: the helper has no preconditions.
-        ns: unsafe { bpf_ktime_get_ns() },
+        ns: clock::now(),
         pid: thread.pid() as u32,
         tid: thread.tid() as u32,
         uid: task.cred().uid(),

@@ -4,7 +4,6 @@
 
 use aya_ebpf::{
     Global,
-    helpers::bpf_ktime_get_ns,
     macros::map,
     maps::{Array, HashMap, PerCpuArray, PerCpuHashMap},
 };
@@ -14,6 +13,7 @@ use tracer_common::{
     tools::syscount::{COMPAT, Counts, OTHER, SLOTS},
 };
 use tracer_ebpf::{
+    clock::now,
     emit,
     filter::{self, Current},
     kernel::{pt_regs, task_struct},
@@ -72,8 +72,7 @@ tracepoint!(sched_process_exit => on_thread_end);
 #[inline(always)]
 fn on_enter<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let current = filter::current()?;
-    // SAFETY: the helper has no preconditions.
-    let start = Start { ns: unsafe { bpf_ktime_get_ns() }, slot: slot_of(args.get(1)).into() };
+    let start = Start { ns: now(), slot: slot_of(args.get(1)).into() };
     match STARTS.get_ptr_mut(current.tid) {
         // SAFETY: the map's value, which only its own thread uses.
         Some(entry) => unsafe { *entry = start },
@@ -120,8 +119,8 @@ fn end_of(tid: u32) -> Option<(u32, u64)> {
     if start == 0 {
         return None;
     }
-    // SAFETY: as above; the helper has no preconditions.
-    unsafe { Some(((*entry).slot as u32, bpf_ktime_get_ns().saturating_sub(start))) }
+    // SAFETY: as above.
+    Some((unsafe { (*entry).slot } as u32, now().saturating_sub(start)))
 }
 
 #[inline(always)]

@@ -7,12 +7,12 @@ use core::mem::MaybeUninit;
 use aya_ebpf::{
     Global,
     bindings::{BPF_ANY, BPF_NOEXIST},
-    helpers::generated::bpf_ktime_get_ns,
     macros::map,
     maps::HashMap,
 };
 use tracer_common::tools::tcplife::Event;
 use tracer_ebpf::{
+    clock::now,
     emit,
     filter::{self, Current},
     iterator,
@@ -123,12 +123,6 @@ fn on_state<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
         _ => {}
     }
     Some(())
-}
-
-#[inline(always)]
-fn now() -> u64 {
-    // SAFETY: the helper has no preconditions.
-    unsafe { bpf_ktime_get_ns() }
 }
 
 /// Makes the current thread a session's owner, if the run wants to see it.
