@@ -8,6 +8,7 @@ mod cpudist;
 mod execsnoop;
 mod exitsnoop;
 mod hardirqs;
+mod fsslower;
 mod opensnoop;
 mod runqlat;
 mod runqslower;
@@ -28,6 +29,7 @@ pub const SUITES: &[&Suite] = &[
     &execsnoop::SUITE,
     &exitsnoop::SUITE,
     &hardirqs::SUITE,
+    &fsslower::SUITE,
     &opensnoop::SUITE,
     &runqlat::SUITE,
     &runqslower::SUITE,

@@ -6,6 +6,7 @@
 
 pub mod block;
 pub mod dist;
+pub mod file_io;
 pub mod filter;
 pub mod histogram;
 pub mod record;

@@ -1,7 +1,5 @@
 //! Histograms: one of all values, or one for each key.
 
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
-
 use aya_ebpf::{
     Global,
     bindings::BPF_NOEXIST,
@@ -13,7 +11,7 @@ use tracer_common::{
     histogram::{SLOTS, slot},
 };
 
-use crate::emit;
+use crate::{counter, emit};
 
 /// The histogram of all values, by slot.
 #[map]
@@ -64,6 +62,6 @@ pub fn add(ns: u64, key: impl FnOnce() -> (u64, [u8; 16])) {
 fn count(key: &Key) -> Option<()> {
     let count = HISTS.get_ptr_mut(key)?;
     // SAFETY: the map's value, aligned and valid as long as the program runs.
-    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(count, 1) };
+    unsafe { counter::add(count, 1) };
     Some(())
 }

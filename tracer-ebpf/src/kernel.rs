@@ -121,6 +121,7 @@ kernel_structs! {
     file {
         f_path: In<path> = f_path;
         f_inode: *const inode = f_inode;
+        f_pos: i64 = f_pos;
         private_data: *const u8 = private_data;
         f_mapping: *const address_space = f_mapping;
     }
@@ -129,6 +130,20 @@ kernel_structs! {
     inode {
         i_mode: u16 = i_mode;
         i_size: i64 = i_size;
+        i_ino: u64 = i_ino;
+        i_generation: u32 = i_generation;
+        i_sb: *const super_block = i_sb;
+    }
+
+    /// include/linux/fs.h
+    super_block {
+        s_dev: u32 = s_dev;
+        s_type: *const file_system_type = s_type;
+    }
+
+    /// include/linux/fs.h
+    file_system_type {
+        name: *const u8 = name;
     }
 
     /// include/linux/fs.h
@@ -168,6 +183,7 @@ kernel_structs! {
     /// include/linux/dcache.h
     dentry {
         d_parent: *const dentry = d_parent;
+        d_inode: *const inode = d_inode;
         name: *const u8 = d_name.name;
     }
 

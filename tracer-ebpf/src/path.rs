@@ -55,11 +55,26 @@ pub fn base_of(task: Ptr<task_struct, false>, dirfd: i32) -> Ptr<path, false> {
 /// CPU meanwhile.
 #[inline(always)]
 pub unsafe fn write_names(of: Ptr<path, false>, buffer: *mut u8, limit: usize) -> (usize, bool) {
+    // SAFETY: as the caller says.
+    unsafe { write_names_from(of.dentry(), of.mnt(), buffer, limit) }
+}
+
+/// As [`write_names`], from an entry of a mount.
+///
+/// # Safety
+/// As for [`write_names`].
+#[inline(always)]
+pub unsafe fn write_names_from(
+    entry: Ptr<dentry, false>,
+    mounted: Ptr<vfsmount, false>,
+    buffer: *mut u8,
+    limit: usize,
+) -> (usize, bool) {
     let Some(walk) = WALK.get_ptr_mut(0) else { return (0, false) };
     // SAFETY: this CPU's own value.
     let walk = unsafe { &mut *walk };
-    walk.entry.set(of.dentry().addr());
-    walk.mounted.set(of.mnt().addr());
+    walk.entry.set(entry.addr());
+    walk.mounted.set(mounted.addr());
     walk.length.set(0);
     walk.rooted.set(0);
     for _ in 0..MAX_STEPS {

@@ -82,6 +82,12 @@ pub fn is_compat() -> bool {
 }
 
 impl<const DIRECT: bool> Call<DIRECT> {
+    /// The call, whatever it is.
+    #[inline(always)]
+    pub fn any(args: Args<DIRECT>, compat: bool) -> Self {
+        Self { regs: args.ptr(0), ret: args.get(1) as i64, compat, which: 0 }
+    }
+
     /// The call, if it is one of those wanted. Most calls are not, so their numbers come first.
     #[inline(always)]
     pub fn of<const N: usize>(args: Args<DIRECT>, wanted: [Number; N]) -> Option<Self> {

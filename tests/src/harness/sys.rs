@@ -239,3 +239,52 @@ pub fn tcp_state(socket: &impl AsRawFd) -> io::Result<u8> {
 pub fn unix_time() -> Duration {
     SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
 }
+
+/// A system call by its number for 32-bit programs, whose arguments are that long too. Only where
+/// [`low_page`] finds that there are such calls.
+#[cfg(target_arch = "x86_64")]
+pub fn call_32(number: usize, args: [usize; 5]) -> i64 {
+    let [first, second, third, fourth, fifth] = args;
+    let result: i32;
+    // SAFETY: the caller vouches for the memory. The compiler keeps rbx for itself, so it is put
+    // back; the kernel clears r8 to r11.
+    unsafe {
+        std::arch::asm!(
+            "xchg rbx, {first}",
+            "int 0x80",
+            "xchg rbx, {first}",
+            first = inout(reg) first => _,
+            inlateout("eax") number as i32 => result,
+            in("ecx") second,
+            in("edx") third,
+            in("esi") fourth,
+            in("edi") fifth,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+        );
+    }
+    result.into()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub fn call_32(_: usize, _: [usize; 5]) -> i64 {
+    -i64::from(libc::ENOSYS)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub const fn low_page() -> Option<usize> {
+    None
+}
+
+/// A page that a 32-bit call can be given; None where the kernel has no such calls.
+#[cfg(target_arch = "x86_64")]
+pub fn low_page() -> Option<usize> {
+    const GETPID: usize = 20;
+    // Without them the instruction ends the process.
+    let child = fork(|| i32::from(call_32(GETPID, [0; 5]) != i64::from(pid()))).ok()?;
+    if wait(child).ok()? != 0 {
+        return None;
+    }
+    let prot = (libc::PROT_READ | libc::PROT_WRITE) as usize;
+    let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT) as usize;
+    call(libc::SYS_mmap, &[0, 4096, prot, flags, usize::MAX, 0]).ok()
+}

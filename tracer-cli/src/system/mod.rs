@@ -4,6 +4,7 @@ pub mod cgroup;
 pub mod disks;
 pub mod mapping;
 pub mod meminfo;
+pub mod names;
 pub mod syscalls;
 pub mod threads;
 pub mod users;

@@ -10,6 +10,7 @@ mod cpudist;
 mod execsnoop;
 mod exitsnoop;
 mod hardirqs;
+mod fsslower;
 mod opensnoop;
 mod runqlat;
 mod runqslower;
@@ -30,6 +31,7 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<execsnoop::Execsnoop>(),
     Entry::of::<exitsnoop::Exitsnoop>(),
     Entry::of::<hardirqs::Hardirqs>(),
+    Entry::of::<fsslower::Fsslower>(),
     Entry::of::<opensnoop::Opensnoop>(),
     Entry::of::<runqlat::Runqlat>(),
     Entry::of::<runqslower::Runqslower>(),

@@ -14,6 +14,7 @@ use crate::{
         snoop::Snoop,
     },
     output::{Column, Value},
+    system::names,
     tool::{About, Domain, Shape, Tool},
 };
 
@@ -114,14 +115,7 @@ fn absolute_path(path: &mut Vec<u8>, event: &Event, text: &[u8]) -> bool {
     let (given, names) = text.split_at(text.len().min(event.path_len.into()));
     let is = |kind| event.names & !NAMES_CUT == kind;
     if is(NAMES_FILE) || is(NAMES_BASE) {
-        if event.names & NAMES_CUT != 0 {
-            path.extend_from_slice(b"...");
-        }
-        let names = names.split(|&byte| byte == 0).filter(|name| !name.is_empty());
-        for name in names.rev() {
-            path.push(b'/');
-            path.extend_from_slice(name);
-        }
+        names::join(path, names, event.names & NAMES_CUT == 0);
         if path.is_empty() || is(NAMES_BASE) {
             path.push(b'/');
         }

@@ -84,7 +84,7 @@ impl Tool for Syscount {
         plan.set("SOME_CALLS", u32::from(!flags.syscall.is_empty()));
         plan.entries("PROCESSES", if flags.by_process { PROCESSES } else { 1 });
         if flags.latency {
-            plan.entries_by_thread("STARTS");
+            plan.entries_by_thread("CALLS_BEGUN");
         }
         let names = Names::default();
         let tool = Self {

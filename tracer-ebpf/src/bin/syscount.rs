@@ -5,7 +5,7 @@
 use aya_ebpf::{
     Global,
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, PerCpuHashMap},
+    maps::{Array, PerCpuArray, PerCpuHashMap},
 };
 use tracer_common::{
     record::{COMM_LEN, Process},
@@ -13,10 +13,10 @@ use tracer_common::{
     tools::syscount::{COMPAT, Counts, OTHER, SLOTS},
 };
 use tracer_ebpf::{
-    clock::now,
+    call_time::{self, on_thread_end},
     emit,
     filter::{self, Current},
-    kernel::{pt_regs, task_struct},
+    kernel::pt_regs,
     program::Args,
     ptr::Ptr,
     syscall::is_compat,
@@ -50,19 +50,6 @@ static CALLS: PerCpuArray<Counts> = PerCpuArray::with_max_entries(SLOTS, 0);
 #[map]
 static PROCESSES: PerCpuHashMap<Process, Counts> = PerCpuHashMap::with_max_entries(1, 0);
 
-/// A call under way.
-#[derive(Clone, Copy)]
-struct Start {
-    /// 0 if there is none.
-    ns: u64,
-    slot: u64,
-}
-
-/// The call that each thread is in. A thread's entry stays as long as the thread lives: finding it
-/// costs a tenth of what adding and removing one would at each call.
-#[map]
-static STARTS: HashMap<u32, Start> = HashMap::with_max_entries(1, 0);
-
 syscall_names!();
 tracepoint!(sys_enter => on_enter);
 tracepoint!(sys_exit => on_exit);
@@ -72,13 +59,7 @@ tracepoint!(sched_process_exit => on_thread_end);
 #[inline(always)]
 fn on_enter<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let current = filter::current()?;
-    let start = Start { ns: now(), slot: slot_of(args.get(1)).into() };
-    match STARTS.get_ptr_mut(current.tid) {
-        // SAFETY: the map's value, which only its own thread uses.
-        Some(entry) => unsafe { *entry = start },
-        None if STARTS.insert(current.tid, start, 0).is_err() => emit::lost(),
-        None => {}
-    }
+    call_time::begin(current.tid, slot_of(args.get(1)).into());
     Some(())
 }
 
@@ -88,7 +69,7 @@ fn on_exit<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let regs: Ptr<pt_regs, DIRECT> = args.ptr(0);
     let number = regs.orig_ax();
     let current = filter::current()?;
-    let (slot, total_ns) = if LATENCY.load() != 0 { end_of(current.tid)? } else { (slot_of(number), 0) };
+    let (slot, total_ns) = if LATENCY.load() != 0 { timed(current.tid)? } else { (slot_of(number), 0) };
     let errno = errno(number, args.get(1));
     if !is_wanted(slot, errno) {
         return None;
@@ -102,25 +83,11 @@ fn on_exit<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     Some(())
 }
 
-/// `sched_process_exit(task, ...)`, in the thread that ends
-#[inline(always)]
-fn on_thread_end<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
-    let thread: Ptr<task_struct, DIRECT> = args.ptr(0);
-    let _ = STARTS.remove(thread.tid() as u32);
-    Some(())
-}
-
 /// The slot of the call and how long it took; none if it was not seen from its start.
 #[inline(always)]
-fn end_of(tid: u32) -> Option<(u32, u64)> {
-    let entry = STARTS.get_ptr_mut(tid)?;
-    // SAFETY: the map's value, which only its own thread uses.
-    let start = unsafe { core::mem::replace(&mut (*entry).ns, 0) };
-    if start == 0 {
-        return None;
-    }
-    // SAFETY: as above.
-    Some((unsafe { (*entry).slot } as u32, now().saturating_sub(start)))
+fn timed(tid: u32) -> Option<(u32, u64)> {
+    let (slot, ns) = call_time::end(tid)?;
+    Some((slot as u32, ns))
 }
 
 #[inline(always)]
