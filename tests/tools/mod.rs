@@ -8,6 +8,7 @@ mod cpudist;
 mod execsnoop;
 mod exitsnoop;
 mod hardirqs;
+mod fsdist;
 mod fsslower;
 mod opensnoop;
 mod runqlat;
@@ -29,6 +30,7 @@ pub const SUITES: &[&Suite] = &[
     &execsnoop::SUITE,
     &exitsnoop::SUITE,
     &hardirqs::SUITE,
+    &fsdist::SUITE,
     &fsslower::SUITE,
     &opensnoop::SUITE,
     &runqlat::SUITE,

@@ -10,6 +10,7 @@ mod cpudist;
 mod execsnoop;
 mod exitsnoop;
 mod hardirqs;
+mod fsdist;
 mod fsslower;
 mod opensnoop;
 mod runqlat;
@@ -31,6 +32,7 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<execsnoop::Execsnoop>(),
     Entry::of::<exitsnoop::Exitsnoop>(),
     Entry::of::<hardirqs::Hardirqs>(),
+    Entry::of::<fsdist::Fsdist>(),
     Entry::of::<fsslower::Fsslower>(),
     Entry::of::<opensnoop::Opensnoop>(),
     Entry::of::<runqlat::Runqlat>(),
