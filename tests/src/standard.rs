@@ -34,7 +34,7 @@ pub struct Standard {
 pub enum Shape {
     /// A row an event.
     Snoop,
-    /// A row a key, with its `count`.
+    /// A row a key, with its `count`, or its `reads` and `writes`.
     Top,
     /// A histogram a key.
     Dist,
@@ -113,6 +113,9 @@ impl Standard {
         let chosen: Vec<Value> = rows.iter().filter(of_load).cloned().collect();
         match self.shape {
             Shape::Snoop => chosen.len() as u64,
+            Shape::Top if !self.keys.contains(&"count") => {
+                rows::sum(&chosen, "reads") + rows::sum(&chosen, "writes")
+            }
             Shape::Top | Shape::Dist => rows::sum(&chosen, "count"),
             Shape::Interval => self.keys.iter().map(|key| rows::sum(&chosen, key)).sum(),
         }

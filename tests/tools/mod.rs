@@ -8,6 +8,7 @@ mod cpudist;
 mod execsnoop;
 mod exitsnoop;
 mod hardirqs;
+mod filetop;
 mod fsdist;
 mod fsslower;
 mod opensnoop;
@@ -30,6 +31,7 @@ pub const SUITES: &[&Suite] = &[
     &execsnoop::SUITE,
     &exitsnoop::SUITE,
     &hardirqs::SUITE,
+    &filetop::SUITE,
     &fsdist::SUITE,
     &fsslower::SUITE,
     &opensnoop::SUITE,

@@ -43,6 +43,11 @@ impl Map {
         self.max_entries
     }
 
+    #[must_use]
+    pub const fn key_size(&self) -> usize {
+        self.key_size
+    }
+
     /// Whether keys come and go; an array has all of them always.
     #[must_use]
     pub const fn is_hash(&self) -> bool {

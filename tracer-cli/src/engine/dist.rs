@@ -94,7 +94,7 @@ pub fn read_keyed(
     unit: &'static str,
 ) -> std::io::Result<Vec<(Key, Histogram)>> {
     let mut histograms: BTreeMap<(u64, [u8; 16]), Histogram> = BTreeMap::new();
-    for Delta { key, counters } in deltas.read(map)? {
+    for Delta { key, counters, .. } in deltas.read(map)? {
         let Ok(key) = Key::read_from_bytes(&key) else { continue };
         histograms
             .entry((key.id, key.name))
@@ -109,7 +109,7 @@ pub fn read_keyed(
 
 fn read_total(deltas: &mut Deltas, map: &Map, unit: &'static str) -> std::io::Result<Histogram> {
     let mut histogram = Histogram::new(unit);
-    for Delta { key, counters } in deltas.read(map)? {
+    for Delta { key, counters, .. } in deltas.read(map)? {
         if let Some(slot) = key.first_chunk::<4>() {
             histogram.add(u32::from_ne_bytes(*slot), counters[0]);
         }

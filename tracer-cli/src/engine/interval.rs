@@ -1,11 +1,14 @@
 //! The rhythm of tools that print summaries: every INTERVAL, COUNT times, and once at the end.
 
-use std::time::Duration;
+use std::{collections::HashMap, rc::Rc, time::Duration};
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::session::{LOOK, Session, Stop};
-use crate::{bpf::map::Map, output::Clock};
+use crate::{
+    bpf::{map::Map, ring::RingBuffer},
+    output::Clock,
+};
 
 /// How often to print.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,10 +58,12 @@ pub async fn run(
 }
 
 /// What a key's counters grew by.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Delta {
     pub key: Vec<u8>,
     pub counters: Vec<u64>,
+    /// What the kernel side told of the key; nothing if it doesn't do that.
+    pub note: Rc<[u8]>,
 }
 
 /// Reads a map of counters again and again, and tells what changed.
@@ -66,7 +71,7 @@ pub struct Delta {
 /// Counters are never reset: a reset could lose what is counted between reading and clearing.
 #[derive(Default)]
 pub struct Deltas {
-    last: std::collections::HashMap<Vec<u8>, Vec<u64>>,
+    last: HashMap<Vec<u8>, Vec<u64>>,
 }
 
 impl Deltas {
@@ -87,7 +92,7 @@ impl Deltas {
             };
             if growth.iter().any(|&growth| growth != 0) {
                 self.last.insert(key.clone(), counters);
-                deltas.push(Delta { key, counters: growth });
+                deltas.push(Delta { key, counters: growth, ..Delta::default() });
             } else if crowded {
                 // Idle for a whole interval: make room for keys to come.
                 map.remove(&key)?;
@@ -95,5 +100,45 @@ impl Deltas {
             }
         }
         Ok(deltas)
+    }
+
+    /// Whether a key was there at the last call.
+    #[must_use]
+    pub fn knows(&self, key: &[u8]) -> bool {
+        self.last.contains_key(key)
+    }
+}
+
+/// What the kernel side tells of each key when it makes it, through the ring buffer: the key, and
+/// the note.
+pub struct Notes {
+    ring: RingBuffer,
+    key_len: usize,
+    notes: HashMap<Vec<u8>, Rc<[u8]>>,
+}
+
+impl Notes {
+    /// # Errors
+    /// If mapping the ring buffer fails.
+    pub fn new(events: &Map, of: &Map) -> std::io::Result<Self> {
+        Ok(Self { ring: RingBuffer::new(events)?, key_len: of.key_size(), notes: HashMap::new() })
+    }
+
+    /// Adds to the keys what was told of them, and forgets what was told of keys that are no more.
+    pub fn add_to(&mut self, growth: &mut [Delta], deltas: &Deltas) {
+        let Self { ring, key_len, notes } = self;
+        // Before new ones come, which may be of keys that the deltas do not know yet.
+        notes.retain(|key, _| deltas.knows(key));
+        ring.drain(usize::MAX, |record| {
+            if let Some((key, note)) = record.split_at_checked(*key_len) {
+                notes.insert(key.to_vec(), note.into());
+            }
+            true
+        });
+        for delta in growth {
+            if let Some(note) = notes.get(&delta.key) {
+                delta.note = Rc::clone(note);
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     common::MaxRows,
-    interval::{self, Delta, Deltas, Rhythm},
+    interval::{self, Delta, Deltas, Notes, Rhythm},
     rows::Rows,
     session::{Session, written},
     sort::Order,
@@ -27,6 +27,11 @@ pub trait Top {
     /// `--rows` and `--sort`
     fn max_rows(&self) -> MaxRows {
         MaxRows { rows: None, sort: None }
+    }
+
+    /// Whether the kernel side tells more of each key, in [`Delta::note`].
+    fn has_notes(&self) -> bool {
+        false
     }
 
     /// Whether an interval is a single row, which no blank line sets apart.
@@ -69,11 +74,16 @@ pub async fn run(mut session: Session, mut tool: Box<dyn Top>) -> anyhow::Result
     let order = order(tool.as_ref())?;
     let rhythm = tool.rhythm();
     let mut deltas = Deltas::default();
+    let mut notes = None;
+    if tool.has_notes() {
+        notes = Some(Notes::new(&*session.map("EVENTS")?, &map)?);
+    }
     interval::run(session, rhythm, move |ns| {
         if !tool.is_one_row() {
             printer.interval(ns);
         }
         printer.header();
+<<<<<<< HEAD
         let deltas = deltas.read(&map)?;
         if let Some(order) = &order {
             let mut rows = Vec::new();
@@ -83,6 +93,13 @@ pub async fn run(mut session: Session, mut tool: Box<dyn Top>) -> anyhow::Result
         } else {
             tool.interval(ns, deltas, max, &mut Rows::new(&mut printer, &mut None));
         }
+=======
+        let mut growth = deltas.read(&map)?;
+        if let Some(notes) = &mut notes {
+            notes.add_to(&mut growth, &deltas);
+        }
+        tool.interval(ns, growth, max, &mut Rows::new(&mut printer, &mut None));
+>>>>>>> 5cd06c5 (filetop: reads and writes by process and file, or by directory)
         written(printer.flush())
     })
     .await

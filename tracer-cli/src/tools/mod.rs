@@ -10,6 +10,7 @@ mod cpudist;
 mod execsnoop;
 mod exitsnoop;
 mod hardirqs;
+mod filetop;
 mod fsdist;
 mod fsslower;
 mod opensnoop;
@@ -32,6 +33,7 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<execsnoop::Execsnoop>(),
     Entry::of::<exitsnoop::Exitsnoop>(),
     Entry::of::<hardirqs::Hardirqs>(),
+    Entry::of::<filetop::Filetop>(),
     Entry::of::<fsdist::Fsdist>(),
     Entry::of::<fsslower::Fsslower>(),
     Entry::of::<opensnoop::Opensnoop>(),

@@ -96,7 +96,7 @@ impl Top for Vfsstat {
 
     /// One row, also where nothing was called.
     fn interval(&mut self, ns: u64, deltas: Vec<Delta>, _: usize, rows: &mut Rows<'_>) {
-        let nothing = || Delta { key: Vec::new(), counters: vec![0; OPERATIONS] };
+        let nothing = || Delta { counters: vec![0; OPERATIONS], ..Delta::default() };
         self.row(ns, &deltas.into_iter().next().unwrap_or_else(nothing), rows);
     }
 
