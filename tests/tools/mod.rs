@@ -8,6 +8,7 @@ mod cpudist;
 mod execsnoop;
 mod exitsnoop;
 mod hardirqs;
+mod fileslower;
 mod filetop;
 mod fsdist;
 mod fsslower;
@@ -31,6 +32,7 @@ pub const SUITES: &[&Suite] = &[
     &execsnoop::SUITE,
     &exitsnoop::SUITE,
     &hardirqs::SUITE,
+    &fileslower::SUITE,
     &filetop::SUITE,
     &fsdist::SUITE,
     &fsslower::SUITE,

@@ -10,6 +10,7 @@ mod cpudist;
 mod execsnoop;
 mod exitsnoop;
 mod hardirqs;
+mod fileslower;
 mod filetop;
 mod fsdist;
 mod fsslower;
@@ -33,6 +34,7 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<execsnoop::Execsnoop>(),
     Entry::of::<exitsnoop::Exitsnoop>(),
     Entry::of::<hardirqs::Hardirqs>(),
+    Entry::of::<fileslower::Fileslower>(),
     Entry::of::<filetop::Filetop>(),
     Entry::of::<fsdist::Fsdist>(),
     Entry::of::<fsslower::Fsslower>(),

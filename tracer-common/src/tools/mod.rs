@@ -8,6 +8,7 @@ pub mod cpudist;
 pub mod execsnoop;
 pub mod exitsnoop;
 pub mod hardirqs;
+pub mod fileslower;
 pub mod filetop;
 pub mod fsdist;
 pub mod fsslower;
