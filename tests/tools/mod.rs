@@ -7,11 +7,11 @@ mod cachestat;
 mod cpudist;
 mod execsnoop;
 mod exitsnoop;
-mod hardirqs;
 mod fileslower;
 mod filetop;
 mod fsdist;
 mod fsslower;
+mod hardirqs;
 mod opensnoop;
 mod runqlat;
 mod runqslower;
@@ -31,11 +31,11 @@ pub const SUITES: &[&Suite] = &[
     &cpudist::SUITE,
     &execsnoop::SUITE,
     &exitsnoop::SUITE,
-    &hardirqs::SUITE,
     &fileslower::SUITE,
     &filetop::SUITE,
     &fsdist::SUITE,
     &fsslower::SUITE,
+    &hardirqs::SUITE,
     &opensnoop::SUITE,
     &runqlat::SUITE,
     &runqslower::SUITE,

@@ -6,7 +6,6 @@ mod cli;
 mod doctor;
 mod engine;
 mod error;
-mod file_io;
 mod list;
 mod objects;
 mod output;

@@ -1,8 +1,8 @@
 //! Since when each thread is in its system call.
 
-use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::map, maps::HashMap};
+use aya_ebpf::{macros::map, maps::HashMap};
 
-use crate::{emit, kernel::task_struct, program::Args, ptr::Ptr};
+use crate::{clock::now, emit, kernel::task_struct, program::Args, ptr::Ptr};
 
 /// A call under way.
 #[derive(Clone, Copy)]
@@ -20,8 +20,7 @@ static CALLS_BEGUN: HashMap<u32, Start> = HashMap::with_max_entries(1, 0);
 /// The current thread begins a call; `what` is for its end.
 #[inline(always)]
 pub fn begin(tid: u32, what: u64) {
-    // SAFETY: the helper has no preconditions.
-    let start = Start { ns: unsafe { bpf_ktime_get_ns() }, what };
+    let start = Start { ns: now(), what };
     match CALLS_BEGUN.get_ptr_mut(tid) {
         // SAFETY: the map's value, which only its own thread uses.
         Some(entry) => unsafe { *entry = start },
@@ -40,8 +39,8 @@ pub fn end(tid: u32) -> Option<(u64, u64)> {
     if start == 0 {
         return None;
     }
-    // SAFETY: as above; the helper has no preconditions.
-    unsafe { Some(((*entry).what, bpf_ktime_get_ns().saturating_sub(start))) }
+    // SAFETY: as above.
+    Some((unsafe { (*entry).what }, now().saturating_sub(start)))
 }
 
 /// `sched_process_exit(task, ...)`, in the thread that ends

@@ -6,8 +6,8 @@
 
 pub mod block;
 pub mod by_task;
-pub mod clock;
 pub mod call_time;
+pub mod clock;
 pub mod counter;
 pub mod debug;
 pub mod emit;

@@ -6,6 +6,7 @@ pub mod common;
 #[cfg(feature = "debug-log")]
 pub mod debug_log;
 pub mod dist;
+pub mod file_io;
 pub mod filter;
 pub mod interval;
 pub mod plan;

@@ -83,23 +83,18 @@ pub async fn run(mut session: Session, mut tool: Box<dyn Top>) -> anyhow::Result
             printer.interval(ns);
         }
         printer.header();
-<<<<<<< HEAD
-        let deltas = deltas.read(&map)?;
-        if let Some(order) = &order {
-            let mut rows = Vec::new();
-            tool.interval(ns, deltas, usize::MAX, &mut Rows::keep(&mut rows));
-            order.sort(&mut rows);
-            rows.iter().take(max).for_each(|row| printer.row(row.ns, &row.values()));
-        } else {
-            tool.interval(ns, deltas, max, &mut Rows::new(&mut printer, &mut None));
-        }
-=======
         let mut growth = deltas.read(&map)?;
         if let Some(notes) = &mut notes {
             notes.add_to(&mut growth, &deltas);
         }
-        tool.interval(ns, growth, max, &mut Rows::new(&mut printer, &mut None));
->>>>>>> 5cd06c5 (filetop: reads and writes by process and file, or by directory)
+        if let Some(order) = &order {
+            let mut rows = Vec::new();
+            tool.interval(ns, growth, usize::MAX, &mut Rows::keep(&mut rows));
+            order.sort(&mut rows);
+            rows.iter().take(max).for_each(|row| printer.row(row.ns, &row.values()));
+        } else {
+            tool.interval(ns, growth, max, &mut Rows::new(&mut printer, &mut None));
+        }
         written(printer.flush())
     })
     .await

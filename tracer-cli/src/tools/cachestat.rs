@@ -123,7 +123,7 @@ impl Top for Cachestat {
     fn interval(&mut self, ns: u64, mut deltas: Vec<Delta>, max: usize, rows: &mut Rows<'_>) {
         if deltas.is_empty() && !self.by_process {
             let counters = vec![0; size_of::<Counts>() / 8];
-            return self.row(ns, &Delta { key: Vec::new(), counters }, rows);
+            return self.row(ns, &Delta { counters, ..Delta::default() }, rows);
         }
         deltas.sort_by(|a, b| b.counters.cmp(&a.counters).then_with(|| a.key.cmp(&b.key)));
         deltas.iter().take(max).for_each(|delta| self.row(ns, delta, rows));

@@ -4,8 +4,8 @@ use crate::{
     engine::{
         Plan,
         common::{Count, Threshold},
+        file_io::{DEFAULT_MIN, EveryType, Operations, SlowFiles},
     },
-    file_io::{DEFAULT_MIN, EveryType, Operations, SlowFiles},
     tool::{About, Domain, Shape, Tool},
 };
 

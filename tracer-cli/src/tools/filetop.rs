@@ -9,10 +9,10 @@ use crate::{
     engine::{
         Plan, Rows,
         common::{Interval, MaxRows},
+        file_io::{EveryType, FileSystems, trace_calls},
         interval::{Delta, Rhythm},
         top::Top,
     },
-    file_io::{EveryType, FileSystems, trace_calls},
     output::{Column, Value},
     system::names,
     tool::{About, Domain, Shape, Tool},

@@ -7,9 +7,9 @@ use crate::{
         Plan,
         common::Interval,
         dist::{self, Dist, Label},
+        file_io::{FileSystems, Operations},
         interval::Rhythm,
     },
-    file_io::{FileSystems, Operations},
     tool::{About, Domain, Shape, Tool},
 };
 

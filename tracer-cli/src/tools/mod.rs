@@ -9,11 +9,11 @@ mod cachestat;
 mod cpudist;
 mod execsnoop;
 mod exitsnoop;
-mod hardirqs;
 mod fileslower;
 mod filetop;
 mod fsdist;
 mod fsslower;
+mod hardirqs;
 mod opensnoop;
 mod runqlat;
 mod runqslower;
@@ -33,11 +33,11 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<cpudist::Cpudist>(),
     Entry::of::<execsnoop::Execsnoop>(),
     Entry::of::<exitsnoop::Exitsnoop>(),
-    Entry::of::<hardirqs::Hardirqs>(),
     Entry::of::<fileslower::Fileslower>(),
     Entry::of::<filetop::Filetop>(),
     Entry::of::<fsdist::Fsdist>(),
     Entry::of::<fsslower::Fsslower>(),
+    Entry::of::<hardirqs::Hardirqs>(),
     Entry::of::<opensnoop::Opensnoop>(),
     Entry::of::<runqlat::Runqlat>(),
     Entry::of::<runqslower::Runqslower>(),

@@ -16,9 +16,6 @@ use crate::{
     system::names,
 };
 
-/// Threads whose calls can be timed: all of a large machine, in 5 MB.
-const THREADS: u32 = 65536;
-
 /// What is slow unless the user says otherwise, as BCC has it.
 pub const DEFAULT_MIN: Duration = Duration::from_millis(10);
 
@@ -45,7 +42,7 @@ impl Operations {
         });
         plan.hook(&[&[Hook::TpBtf("sys_enter")], &[Hook::RawTp("sys_enter")]]);
         plan.hook(&[&[Hook::TpBtf("sched_process_exit")], &[Hook::RawTp("sched_process_exit")]]);
-        plan.entries("CALLS_BEGUN", THREADS);
+        plan.entries_by_thread("CALLS_BEGUN");
         Ok(())
     }
 }
