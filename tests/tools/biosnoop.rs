@@ -1,6 +1,6 @@
 //! biosnoop: block requests of a disk that the test makes for itself.
 
-use std::{os::unix::fs::FileExt, thread};
+use std::{os::unix::fs::FileExt, slice, thread};
 
 use crate::{
     harness::{
@@ -86,7 +86,7 @@ fn tells_every_request() -> Result<()> {
             "disk": account["disk"], "type": if is_write { "Write" } else { "Read" },
             "sector": offset / 512, "bytes": BLOCK, "error": null,
         });
-        rows::are(&[row.clone()], &[want])?;
+        rows::are(slice::from_ref(row), &[want])?;
         let took = rows::number(row, "queued_us") + rows::number(row, "latency_us");
         // Both are cut to microseconds, and so is the time that holds them.
         ensure!(took <= elapsed.as_u64().unwrap_or(0), "longer than the {elapsed} us of the call: {row}");

@@ -1,6 +1,10 @@
 //! cachestat: reads, page faults and writes of a disk that the test makes for itself, through its cache.
 
-use std::{fs, io, os::fd::AsRawFd, os::unix::fs::FileExt};
+use std::{
+    fs, io,
+    os::{fd::AsRawFd, unix::fs::FileExt},
+    slice,
+};
 
 use crate::{
     harness::{
@@ -113,7 +117,7 @@ fn run(load: &[&str]) -> Result<(Value, Value)> {
 }
 
 fn expect(row: &Value, want: &Value) -> Result<()> {
-    rows::are(&[row.clone()], &[want.clone()])
+    rows::are(slice::from_ref(row), slice::from_ref(want))
 }
 
 fn two_cold_reads_are_half_hits() -> Result<()> {
@@ -217,7 +221,7 @@ fn prints_a_line_an_interval() -> Result<()> {
         &["HITS", "MISSES", "DIRTIES", "HIT_PCT", "BUFFERS_MB", "CACHED_MB"].to_vec(),
     )?;
     for line in &lines[1..] {
-        equal("counts", &line[..4], &["0", "0", "0", "-"])?;
+        equal("counts", &line[..4], ["0", "0", "0", "-"])?;
     }
     let text = fs::read_to_string("/proc/meminfo")?;
     let cached = text.lines().find_map(|line| line.strip_prefix("Cached:")?.trim().strip_suffix("kB"));

@@ -160,6 +160,7 @@ kernel_structs! {
     /// include/linux/mm.h
     vm_fault {
         vma: *const vm_area_struct = vma;
+        pgoff: u64 = pgoff;
     }
 
     /// include/linux/mm_types.h

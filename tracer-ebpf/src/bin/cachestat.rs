@@ -54,8 +54,10 @@ struct Visit {
     /// Pages that it added, for a purpose that is not known yet: a read tells so at its end, a write
     /// makes them dirty.
     added: u64,
-    /// One more than the page that it faults at: what it adds now is missed.
+    /// It is in a page fault: what it adds now is missed.
     faulting: u64,
+    /// One more than the page of a fault that may come again, since it waited for a disk.
+    faulted: u64,
     /// The pages it read last, and how many read calls it had ended by then.
     first: u64,
     last: u64,
@@ -99,9 +101,9 @@ fn on_get_pages<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
 fn on_fault<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let current = filter::current()?;
     let (visit, page) = (visit(current, args.get(0))?, args.get(1));
-    // A fault that waited for a disk comes again.
-    let is_again = visit.faulting == page + 1;
-    visit.faulting = if is_again { u64::MAX } else { page + 1 };
+    let is_again = visit.faulted == page + 1;
+    visit.faulted = if is_again { 0 } else { page + 1 };
+    visit.faulting = 1;
     count(current, u64::from(!is_again), 0, 0)
 }
 
@@ -119,15 +121,17 @@ fn on_read(args: Args<true>) -> Option<()> {
     count(current, wanted as u64, misses, 0)
 }
 
-/// `filemap_fault(fault)`: one that waited for a disk may come again.
+/// `filemap_fault(fault)`
 #[inline(always)]
 fn on_faulted(args: Args<true>) -> Option<()> {
     let current = filter::current()?;
     let fault: Ptr<vm_fault, true> = args.ptr(0);
     let visit = visit(current, fault.vma().vm_file().f_mapping().addr())?;
     let misses = core::mem::take(&mut visit.added);
-    let is_whole = args.get(1) & FAULT_RETRY == 0;
-    count(current, u64::from(is_whole), misses, 0)
+    let page = fault.pgoff();
+    let is_again = visit.faulted == page + 1;
+    visit.faulted = if args.get(1) & FAULT_RETRY != 0 { page + 1 } else { 0 };
+    count(current, u64::from(!is_again), misses, 0)
 }
 
 /// `mm_filemap_add_to_page_cache(folio)`, before 5.16 of a page.
