@@ -11,6 +11,7 @@ mod fileslower;
 mod filetop;
 mod fsdist;
 mod fsslower;
+mod gethostlatency;
 mod hardirqs;
 mod opensnoop;
 mod runqlat;
@@ -35,6 +36,7 @@ pub const SUITES: &[&Suite] = &[
     &filetop::SUITE,
     &fsdist::SUITE,
     &fsslower::SUITE,
+    &gethostlatency::SUITE,
     &hardirqs::SUITE,
     &opensnoop::SUITE,
     &runqlat::SUITE,

@@ -152,7 +152,7 @@ fn verdict(kernel: &Kernel, plan: &Plan) -> Result<Vec<String>, String> {
 fn text_report(checks: &[Check], verdicts: &[Verdict]) -> String {
     let mut text = String::new();
     for Check { name, ok, detail } in checks {
-        text.push_str(&format!("{name:<14}{:<5}{detail}", if *ok { "ok" } else { "no" }));
+        text.push_str(&format!("{name:<16}{:<5}{detail}", if *ok { "ok" } else { "no" }));
         text.truncate(text.trim_end().len());
         text.push('\n');
     }
@@ -162,7 +162,7 @@ fn text_report(checks: &[Check], verdicts: &[Verdict]) -> String {
             Ok(hooks) => ("runs", hooks.join(", ")),
             Err(why) => ("no", why.clone()),
         };
-        text.push_str(&format!("{name:<14}{runs:<5}{detail}\n"));
+        text.push_str(&format!("{name:<16}{runs:<5}{detail}\n"));
     }
     text
 }

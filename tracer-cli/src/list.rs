@@ -24,7 +24,7 @@ fn text_list(tools: &[&Entry]) -> String {
             let gap = if text.is_empty() { "" } else { "\n" };
             text.push_str(&format!("{gap}{}\n", tool.about.domain.name()));
         }
-        text.push_str(&format!("  {:<14}{}", tool.about.name, tool.about.summary));
+        text.push_str(&format!("  {:<16}{}", tool.about.name, tool.about.summary));
         if !tool.about.aliases.is_empty() {
             text.push_str(&format!(" (also {})", tool.about.aliases.join(", ")));
         }

@@ -28,6 +28,7 @@ pub mod spans;
 pub mod syscall;
 pub mod syscall_names;
 pub mod tally;
+pub mod user;
 
 #[cfg(target_arch = "bpf")]
 #[panic_handler]

@@ -20,7 +20,7 @@ static BEGUN: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
 /// A span begins. Where only their number is wanted, `count` counts it.
 #[inline(always)]
-pub fn begin(count: impl FnOnce() -> Option<*mut Counts>) -> Option<()> {
+pub fn begin(count: impl FnOnce() -> Option<&'static mut Counts>) -> Option<()> {
     // Not asked without need: what interrupts tracer is no work of its own.
     if BY_INTERRUPTED.load() != 0 {
         filter::current()?;
@@ -31,7 +31,8 @@ pub fn begin(count: impl FnOnce() -> Option<*mut Counts>) -> Option<()> {
         return None;
     }
     if COUNT_ONLY.load() != 0 {
-        return add(count()?, 0);
+        add(count()?, 0);
+        return Some(());
     }
     // SAFETY: this CPU's own value.
     unsafe { *BEGUN.get_ptr_mut(0)? = now() };
@@ -49,12 +50,9 @@ pub fn end() -> Option<u64> {
     }
 }
 
-/// Counts a span in this CPU's own counters.
+/// Counts a span.
 #[inline(always)]
-pub fn add(counts: *mut Counts, ns: u64) -> Option<()> {
-    // SAFETY: a map's value, and spans of one kind do not interrupt each other.
-    let counts = unsafe { &mut *counts };
+pub fn add(counts: &mut Counts, ns: u64) {
     counts.count += 1;
     counts.total_ns += ns;
-    Some(())
 }

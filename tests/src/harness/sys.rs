@@ -158,13 +158,12 @@ pub fn cpus() -> io::Result<Vec<usize>> {
     // SAFETY: all zeroes is a valid set of CPUs.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: the set lives until the call returns.
-    match unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) } {
-        // SAFETY: the numbers are within the set.
-        0 => {
-            Ok((0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect())
-        }
-        _ => Err(io::Error::last_os_error()),
+    if unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) } != 0 {
+        return Err(io::Error::last_os_error());
     }
+    // SAFETY: the number is within the set.
+    let is_in = |&cpu: &usize| unsafe { libc::CPU_ISSET(cpu, &set) };
+    Ok((0..libc::CPU_SETSIZE as usize).filter(is_in).collect())
 }
 
 /// Keeps this thread on one CPU.

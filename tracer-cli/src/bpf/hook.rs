@@ -4,8 +4,10 @@ use std::{
     ffi::CString,
     fmt, fs,
     io::{self, Read},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
     sync::OnceLock,
+    thread,
 };
 
 use aya_obj::generated::{bpf_attach_type, bpf_insn, bpf_prog_type};
@@ -36,6 +38,19 @@ pub enum Hook {
     Kprobe(&'static str),
     /// An iterator over kernel objects; it runs when asked to.
     Iter(&'static str),
+    /// A function of user space at its start, in each file where the run looks at it.
+    Uprobe(&'static str),
+    /// The same at its return.
+    Uretprobe(&'static str),
+}
+
+/// Where a function of user space is.
+#[derive(Clone, Debug)]
+pub struct UserFunction {
+    pub name: &'static str,
+    /// A path that leads to the file from here.
+    pub file: PathBuf,
+    pub offset: u64,
 }
 
 impl fmt::Display for Hook {
@@ -48,6 +63,8 @@ impl fmt::Display for Hook {
             Self::Fexit(name) => write!(f, "fexit/{name}"),
             Self::Kprobe(name) => write!(f, "kprobe/{name}"),
             Self::Iter(name) => write!(f, "iter/{name}"),
+            Self::Uprobe(name) => write!(f, "uprobe/{name}"),
+            Self::Uretprobe(name) => write!(f, "uretprobe/{name}"),
         }
     }
 }
@@ -59,7 +76,7 @@ impl Hook {
             Self::TpBtf(name) | Self::RawTp(name) => Some((Class::Typedef, format!("btf_trace_{name}"))),
             Self::Fentry(name) | Self::Fexit(name) => Some((Class::Func, (*name).to_owned())),
             Self::Iter(name) => Some((Class::Func, format!("bpf_iter_{name}"))),
-            Self::Tracepoint(..) | Self::Kprobe(_) => None,
+            Self::Tracepoint(..) | Self::Kprobe(_) | Self::Uprobe(_) | Self::Uretprobe(_) => None,
         }
     }
 }
@@ -104,6 +121,8 @@ pub struct Kernel {
     /// The BTF is a file's: the kernel has none, and so no BTF-typed programs.
     pub btf_is_foreign: bool,
     pub tracefs: Option<Tracefs>,
+    /// Where the run looks at functions of user space.
+    pub user_functions: Vec<UserFunction>,
     /// Say how much work each program is for the verifier.
     pub verbose: bool,
     fentry: OnceLock<Result<(), String>>,
@@ -115,7 +134,14 @@ pub const FENTRY_PROBE: &str = "vfs_read";
 impl Kernel {
     #[must_use]
     pub fn new(btf: Option<Btf>, btf_is_foreign: bool) -> Self {
-        Self { btf, btf_is_foreign, tracefs: Tracefs::find(), verbose: false, fentry: OnceLock::new() }
+        Self {
+            btf,
+            btf_is_foreign,
+            tracefs: Tracefs::find(),
+            user_functions: Vec::new(),
+            verbose: false,
+            fentry: OnceLock::new(),
+        }
     }
 
     fn typed_id(&self, hook: &Hook) -> Result<u32, HookError> {
@@ -145,6 +171,7 @@ impl Kernel {
                 self.fentry().map_err(HookError::Absent)
             }
             Hook::Kprobe(_) => kprobe_pmu().map(drop),
+            Hook::Uprobe(_) | Hook::Uretprobe(_) => uprobe_pmu().map(drop),
             Hook::Tracepoint(category, name) => self.tracepoint_id(category, name).map(drop),
         }
     }
@@ -207,13 +234,17 @@ impl Kernel {
     /// # Errors
     /// If the kernel lacks the hook or refuses the program.
     pub fn load(&self, hook: Hook, object: &Linked) -> Result<Loaded, HookError> {
-        use bpf_attach_type::{BPF_TRACE_FENTRY, BPF_TRACE_FEXIT, BPF_TRACE_ITER, BPF_TRACE_RAW_TP};
+        use bpf_attach_type::{
+            BPF_TRACE_FENTRY, BPF_TRACE_FEXIT, BPF_TRACE_ITER, BPF_TRACE_RAW_TP, BPF_TRACE_UPROBE_MULTI,
+        };
         use bpf_prog_type::{
             BPF_PROG_TYPE_KPROBE, BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_TRACEPOINT,
             BPF_PROG_TYPE_TRACING,
         };
-        if let Hook::Kprobe(_) = hook {
-            kprobe_pmu()?;
+        match hook {
+            Hook::Kprobe(_) => kprobe_pmu().map(drop)?,
+            Hook::Uprobe(_) | Hook::Uretprobe(_) => uprobe_pmu().map(drop)?,
+            _ => {}
         }
         let (kind, attach_type) = match hook {
             Hook::TpBtf(_) => (BPF_PROG_TYPE_TRACING, Some(BPF_TRACE_RAW_TP)),
@@ -223,8 +254,10 @@ impl Kernel {
             Hook::RawTp(_) => (BPF_PROG_TYPE_RAW_TRACEPOINT, None),
             Hook::Tracepoint(..) => (BPF_PROG_TYPE_TRACEPOINT, None),
             Hook::Kprobe(_) => (BPF_PROG_TYPE_KPROBE, None),
+            // Kernels that have no such links do not look at it.
+            Hook::Uprobe(_) | Hook::Uretprobe(_) => (BPF_PROG_TYPE_KPROBE, Some(BPF_TRACE_UPROBE_MULTI)),
         };
-        let attach_btf_id = if attach_type.is_some() { self.typed_id(&hook)? } else { 0 };
+        let attach_btf_id = if kind == BPF_PROG_TYPE_TRACING { self.typed_id(&hook)? } else { 0 };
         let code = object.code(&hook.to_string()).ok_or(HookError::NoProgram(hook))?;
         let spec = sys::ProgramSpec {
             name: code.name,
@@ -251,10 +284,19 @@ fn instruction(code: u8) -> bpf_insn {
 
 /// The perf event type of kprobes.
 fn kprobe_pmu() -> Result<u32, HookError> {
-    fs::read_to_string("/sys/bus/event_source/devices/kprobe/type")
+    pmu("kprobe", "CONFIG_KPROBES")
+}
+
+/// The perf event type of uprobes.
+fn uprobe_pmu() -> Result<u32, HookError> {
+    pmu("uprobe", "CONFIG_UPROBES")
+}
+
+fn pmu(name: &str, option: &str) -> Result<u32, HookError> {
+    fs::read_to_string(format!("/sys/bus/event_source/devices/{name}/type"))
         .ok()
         .and_then(|number| number.trim().parse().ok())
-        .ok_or_else(|| HookError::Absent("this kernel has no kprobes (CONFIG_KPROBES)".to_owned()))
+        .ok_or_else(|| HookError::Absent(format!("this kernel has no {name}s ({option})")))
 }
 
 /// Whether this kernel has kprobes.
@@ -303,20 +345,72 @@ impl Loaded {
                 sys::perf_attach(event.as_fd(), program).map_err(failed)?;
                 event
             }
+            Hook::Uprobe(name) | Hook::Uretprobe(name) => {
+                let links = attach_to_user(kernel, hook, name, program)?;
+                return Ok(Link { hook, links, program: self.program });
+            }
             Hook::Kprobe(name) => {
                 let event = sys::perf_kprobe(kprobe_pmu()?, false, name).map_err(failed)?;
                 sys::perf_attach(event.as_fd(), program).map_err(failed)?;
                 event
             }
         };
-        Ok(Link { hook, link, program: self.program })
+        Ok(Link { hook, links: vec![link], program: self.program })
     }
+}
+
+/// Attaches a program wherever the run looks at a function of user space. A file may be gone since it was
+/// found, with the process that had it; so only where all are gone this fails.
+fn attach_to_user(
+    kernel: &Kernel,
+    hook: Hook,
+    name: &str,
+    program: BorrowedFd<'_>,
+) -> Result<Vec<OwnedFd>, HookError> {
+    let pmu = uprobe_pmu()?;
+    let (mut links, mut refused) = (Vec::new(), None);
+    for function in kernel.user_functions.iter().filter(|function| function.name == name) {
+        let UserFunction { file, offset, .. } = function;
+        let is_return = matches!(hook, Hook::Uretprobe(_));
+        // A perf event does it on every kernel. But those are detached one by one, a tenth of a second each.
+        let link = sys::uprobe_link(program, is_return, file, *offset).or_else(|_| {
+            let event = sys::perf_uprobe(pmu, is_return, file, *offset)?;
+            sys::perf_attach(event.as_fd(), program).map(|()| event)
+        });
+        match link {
+            Ok(link) => links.push(link),
+            Err(error) => refused = Some(error),
+        }
+    }
+    match refused {
+        Some(error) if links.is_empty() => Err(HookError::Attach { hook, error }),
+        _ => Ok(links),
+    }
+}
+
+/// Detaches programs. From functions of user space that takes the kernel a tenth of a second, so those are
+/// detached side by side.
+pub fn detach(links: &mut Vec<Link>) {
+    const THREADS: usize = 64;
+    let is_user = |link: &mut Link| matches!(link.hook, Hook::Uprobe(_) | Hook::Uretprobe(_));
+    let mut user: Vec<OwnedFd> = links.extract_if(.., is_user).flat_map(|link| link.links).collect();
+    while !user.is_empty() {
+        let some = user.split_off(user.len().saturating_sub(THREADS));
+        thread::scope(|scope| {
+            for link in some {
+                // Where no thread is to be had, this one drops it.
+                let _ = thread::Builder::new().spawn_scoped(scope, move || drop(link));
+            }
+        });
+    }
+    links.clear();
 }
 
 /// An attached program; dropping it detaches it.
 pub struct Link {
     pub hook: Hook,
-    link: OwnedFd,
+    /// One, or for a function of user space one a file.
+    links: Vec<OwnedFd>,
     #[cfg_attr(not(feature = "debug-log"), expect(dead_code, reason = "keeps the program loaded"))]
     program: OwnedFd,
 }
@@ -337,7 +431,8 @@ impl Link {
     /// If this is no iterator or reading fails.
     pub fn iterate(&self) -> io::Result<Vec<u8>> {
         let mut output = Vec::new();
-        fs::File::from(sys::iter_create(self.link.as_fd())?).read_to_end(&mut output)?;
+        let link = self.links.first().ok_or(io::ErrorKind::NotFound)?;
+        fs::File::from(sys::iter_create(link.as_fd())?).read_to_end(&mut output)?;
         Ok(output)
     }
 }

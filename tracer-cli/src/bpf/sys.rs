@@ -3,7 +3,11 @@
 use std::{
     ffi::{CStr, CString},
     io, mem,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::{
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
 };
 
 use aya_obj::generated::{
@@ -234,6 +238,27 @@ pub fn iter_link(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr)
 }
 
+/// Links a program to an offset in a file, without a perf event: since 6.6.
+pub fn uprobe_link(
+    program: BorrowedFd<'_>,
+    is_return: bool,
+    file: &Path,
+    offset: u64,
+) -> io::Result<OwnedFd> {
+    let file = CString::new(file.as_os_str().as_bytes())?;
+    let offsets = [offset];
+    let mut attr = zeroed();
+    attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
+    attr.link_create.attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
+    // SAFETY: writing the fields of this command's variant.
+    let multi = unsafe { &mut attr.link_create.__bindgen_anon_3.uprobe_multi };
+    multi.path = file.as_ptr() as u64;
+    multi.offsets = offsets.as_ptr() as u64;
+    multi.cnt = offsets.len() as u32;
+    multi.flags = u32::from(is_return);
+    bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr)
+}
+
 /// Opens one run of a linked iterator; reading it to its end runs the program.
 pub fn iter_create(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut attr = zeroed();
@@ -280,6 +305,18 @@ pub fn perf_kprobe(pmu: u32, is_return: bool, function: &str) -> io::Result<Owne
     attr.type_ = pmu;
     attr.config = u64::from(is_return);
     attr.__bindgen_anon_3.config1 = function.as_ptr() as u64;
+    perf_event_open(&mut attr)
+}
+
+/// Opens a uprobe (or uretprobe) at an offset in a file.
+pub fn perf_uprobe(pmu: u32, is_return: bool, file: &Path, offset: u64) -> io::Result<OwnedFd> {
+    let file = CString::new(file.as_os_str().as_bytes())?;
+    // SAFETY: all zeroes is a valid perf_event_attr.
+    let mut attr: perf_event_attr = unsafe { mem::zeroed() };
+    attr.type_ = pmu;
+    attr.config = u64::from(is_return);
+    attr.__bindgen_anon_3.config1 = file.as_ptr() as u64;
+    attr.__bindgen_anon_4.config2 = offset;
     perf_event_open(&mut attr)
 }
 

@@ -1,11 +1,13 @@
 //! What a tool wants of the kernel: hooks, constants, map sizes.
 
+use std::path::PathBuf;
+
 use zerocopy::{Immutable, IntoBytes};
 
 use super::common::Common;
 use crate::{
     bpf::{
-        hook::{Hook, Kernel, Point},
+        hook::{Hook, Kernel, Point, UserFunction},
         object::Linked,
     },
     system::threads,
@@ -13,6 +15,9 @@ use crate::{
 
 /// What a tool does when its maps are there and nothing is attached yet.
 pub type Setup = Box<dyn Fn(&Kernel, &Linked) -> anyhow::Result<()>>;
+
+/// Finds functions of user space, when the run begins.
+pub type FindFunctions = Box<dyn Fn() -> anyhow::Result<Vec<UserFunction>>>;
 
 /// A tool's wishes, filled in by its `prepare`.
 #[derive(Default)]
@@ -28,8 +33,14 @@ pub struct Plan {
     /// Sets: a map's keys.
     pub sets: Vec<(&'static str, Vec<Vec<u8>>)>,
     pub setup: Option<Setup>,
+    /// Finds where the functions are that hooks in user space are for.
+    pub user_functions: Option<FindFunctions>,
     /// The run filters by who did something.
     pub filters: bool,
+    /// The only processes it looks at, if it is those.
+    pub pids: Vec<u32>,
+    /// The command it runs.
+    pub command: Option<PathBuf>,
 }
 
 /// Follows processes: forks in, ends out.
@@ -49,7 +60,8 @@ impl Plan {
             || !common.uid.is_empty()
             || !common.comm.is_empty()
             || common.cgroup.is_some();
-        let mut plan = Self { filters, ..Self::default() };
+        let (pids, command) = (common.pid.clone(), common.command.first().map(PathBuf::from));
+        let mut plan = Self { filters, pids, command, ..Self::default() };
         if follows {
             FOLLOW.iter().for_each(|point| plan.hook(point));
         }

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     bpf::{
         caps,
-        hook::{Hook, HookError, Kernel, Link, Loaded, Point},
+        hook::{self, Hook, HookError, Kernel, Link, Loaded, Point, UserFunction},
         map::Map,
         object::{Linked, Object, Symbol},
         ring::ring_size,
@@ -135,6 +135,9 @@ impl Session {
         if let (Some(child), Some(pids)) = (&child, object.map("FILTER_PIDS")) {
             pids.insert(&child.pid().to_ne_bytes(), &[0])?;
         }
+        if let Some(find) = &plan.user_functions {
+            kernel.user_functions = find()?;
+        }
         let links = attach(&kernel, &object, plan, common.verbose)?;
         filter.add_descendants(&object)?;
         run_iterators(&links)?;
@@ -203,7 +206,7 @@ impl Session {
 
     /// Detaches all programs.
     pub fn detach(&mut self) {
-        self.links.clear();
+        hook::detach(&mut self.links);
     }
 
     /// Events lost so far: no room in the ring buffer or in a map.
@@ -356,6 +359,9 @@ fn attach(kernel: &Kernel, object: &Linked, plan: &Plan, verbose: u8) -> anyhow:
         }
     }
     if verbose > 0 {
+        for UserFunction { name, file, offset } in &kernel.user_functions {
+            eprintln!("tracer: {name} is at {offset:#x} in {}", file.display());
+        }
         let names: Vec<String> = links.iter().map(|link| link.hook.to_string()).collect();
         eprintln!("tracer: attached {}", names.join(", "));
     }

@@ -1,7 +1,9 @@
 //! What tracer reads of the running system besides its kernel.
 
+pub mod c_library;
 pub mod cgroup;
 pub mod disks;
+pub mod elf;
 pub mod mapping;
 pub mod meminfo;
 pub mod names;

@@ -13,6 +13,7 @@ mod fileslower;
 mod filetop;
 mod fsdist;
 mod fsslower;
+mod gethostlatency;
 mod hardirqs;
 mod opensnoop;
 mod runqlat;
@@ -37,6 +38,7 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<filetop::Filetop>(),
     Entry::of::<fsdist::Fsdist>(),
     Entry::of::<fsslower::Fsslower>(),
+    Entry::of::<gethostlatency::Gethostlatency>(),
     Entry::of::<hardirqs::Hardirqs>(),
     Entry::of::<opensnoop::Opensnoop>(),
     Entry::of::<runqlat::Runqlat>(),

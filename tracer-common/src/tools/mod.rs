@@ -11,6 +11,7 @@ pub mod fileslower;
 pub mod filetop;
 pub mod fsdist;
 pub mod fsslower;
+pub mod gethostlatency;
 pub mod hardirqs;
 pub mod opensnoop;
 pub mod runqlat;

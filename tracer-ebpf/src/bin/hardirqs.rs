@@ -32,7 +32,8 @@ fn on_exit<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
         hist::add(ns, || (u64::from(args.get(0) as u32), name(args)));
         return Some(());
     }
-    spans::add(counts(args)?, ns)
+    spans::add(counts(args)?, ns);
+    Some(())
 }
 
 #[inline(always)]
@@ -45,18 +46,19 @@ fn name<const N: usize, const DIRECT: bool>(args: Args<DIRECT>) -> [u8; N] {
 }
 
 #[inline(always)]
-fn counts<const DIRECT: bool>(args: Args<DIRECT>) -> Option<*mut Counts> {
+fn counts<const DIRECT: bool>(args: Args<DIRECT>) -> Option<&'static mut Counts> {
     let handler = Handler { irq: args.get(0) as u32, name: name::<NAME_LEN, DIRECT>(args) };
-    if let Some(counts) = HANDLERS.get_ptr_mut(handler) {
-        return Some(counts);
+    let mut counts = HANDLERS.get_ptr_mut(handler);
+    if counts.is_none() {
+        // Another CPU may have made it meanwhile.
+        let _ = HANDLERS.insert(handler, Counts::default(), BPF_NOEXIST.into());
+        counts = HANDLERS.get_ptr_mut(handler);
     }
-    // Another CPU may have made it meanwhile.
-    let _ = HANDLERS.insert(handler, Counts::default(), BPF_NOEXIST.into());
-    let counts = HANDLERS.get_ptr_mut(handler);
     if counts.is_none() {
         emit::lost();
     }
-    counts
+    // SAFETY: this CPU's own value, and handlers of interrupts do not interrupt each other.
+    counts.map(|counts| unsafe { &mut *counts })
 }
 
 tracer_ebpf::object!();

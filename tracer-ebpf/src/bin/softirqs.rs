@@ -16,7 +16,7 @@ tracepoint!(softirq_exit => on_exit);
 /// `softirq_entry(vector)`
 #[inline(always)]
 fn on_entry<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
-    spans::begin(|| COUNTS.get_ptr_mut(args.get(0) as u32))
+    spans::begin(|| counts(args.get(0) as u32))
 }
 
 /// `softirq_exit(vector)`
@@ -28,7 +28,15 @@ fn on_exit<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
         hist::add(ns, || (vector.into(), [0; 16]));
         return Some(());
     }
-    spans::add(COUNTS.get_ptr_mut(vector)?, ns)
+    spans::add(counts(vector)?, ns);
+    Some(())
+}
+
+#[inline(always)]
+fn counts(vector: u32) -> Option<&'static mut Counts> {
+    let counts = COUNTS.get_ptr_mut(vector)?;
+    // SAFETY: this CPU's own value, and soft interrupts do not interrupt each other.
+    Some(unsafe { &mut *counts })
 }
 
 tracer_ebpf::object!();
