@@ -169,7 +169,7 @@ fn writes_no_hostile_name_as_it_is() -> Result<()> {
     rows::are_harmless(output.text()?, &['\n'])?;
     let lines = output.lines()?;
     equal("lines", lines.len(), 2)?;
-    ensure!(lines[1].ends_with(r" a\n1\x20b\x1b[31m\u{9b}"), "another name: {}", lines[1]);
+    ensure!(lines[1].ends_with(r" a\n1 b\x1b[31m\u{9b}"), "another name: {}", lines[1]);
     Ok(())
 }
 
