@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, net::UdpSocket};
 use crate::{
     harness::{
         Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, equal, json, load::count,
-        rows,
+        rows, sys,
     },
     standard::{Events, Shape, Standard, nothing},
 };
@@ -34,9 +34,10 @@ pub const SUITE: Suite = Suite {
     workloads: &[Workload::new("datagrams", datagrams)],
 };
 
-/// Sends datagrams to itself, each of which the network receives in a soft interrupt.
+/// Sends datagrams to itself, each of which the network receives in a soft interrupt, all on the first CPU.
 fn datagrams(gate: &mut Gate, args: &[String]) -> Result<Value> {
     let times = count(args)?;
+    sys::pin_to(sys::cpus()?[0])?;
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.connect(socket.local_addr()?)?;
     gate.wait(&json!({}))?;
@@ -56,7 +57,7 @@ pub(super) type Tally = BTreeMap<String, u64>;
 pub(super) fn beside_the_kernel(
     words: &[&str],
     load: &[&str],
-    kernel: fn() -> Result<Tally>,
+    kernel: impl Fn() -> Result<Tally>,
     name: fn(&Value) -> String,
 ) -> Result<Vec<Value>> {
     let mut load = Load::start(load)?;
@@ -119,7 +120,9 @@ fn counts_only() -> Result<()> {
 }
 
 fn chooses_a_cpu() -> Result<()> {
-    beside_the_kernel(&["softirqs", "--cpu", "0"], DATAGRAMS, || kernel_counts(Some(0)), name).map(drop)
+    let cpu = sys::cpus()?[0];
+    let words = ["softirqs", "--cpu", &cpu.to_string()];
+    beside_the_kernel(&words, DATAGRAMS, || kernel_counts(Some(cpu)), name).map(drop)
 }
 
 fn prints_histograms() -> Result<()> {
