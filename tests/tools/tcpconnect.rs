@@ -2,11 +2,8 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    os::{
-        fd::{AsRawFd, OwnedFd},
-        unix::net::{UnixListener, UnixStream},
-    },
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    os::unix::net::{UnixListener, UnixStream},
     thread,
 };
 
@@ -15,6 +12,7 @@ use crate::{
         Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, bail, ensure, equal, json,
         load::{comm, count},
         rows, sys,
+        tcp::{LOCALHOSTS, bound_socket, connect},
     },
     standard::{Events, Shape, Standard, nothing},
 };
@@ -41,8 +39,6 @@ pub const SUITE: Suite = Suite {
     ],
     workloads: &[Workload::new("connects", connects), Workload::new("connect-table", connect_table)],
 };
-
-const LOCALHOSTS: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 /// A row that a connect from `from` to `to` makes.
 fn row(from: SocketAddr, to: SocketAddr, errno: i32) -> Value {
@@ -74,36 +70,6 @@ fn connects(gate: &mut Gate, args: &[String]) -> Result<Value> {
         Ok(row(stream.local_addr()?, *to, 0))
     });
     Ok(json!({ "rows": rows.collect::<io::Result<Vec<_>>>()? }))
-}
-
-/// An address as the kernel wants it.
-fn sockaddr(address: SocketAddr) -> Vec<u8> {
-    let port = address.port().to_be_bytes();
-    let family = |family: i32| (family as u16).to_ne_bytes();
-    match address.ip() {
-        IpAddr::V4(ip) => [&family(libc::AF_INET)[..], &port, &ip.octets(), &[0; 8]].concat(),
-        IpAddr::V6(ip) => [&family(libc::AF_INET6)[..], &port, &[0; 4], &ip.octets(), &[0; 4]].concat(),
-    }
-}
-
-/// A socket with a port of its own.
-fn bound_socket(address: IpAddr, flags: i32) -> Result<(OwnedFd, SocketAddr)> {
-    // A listener that is gone has left a port that nobody uses.
-    let own = TcpListener::bind((address, 0))?.local_addr()?;
-    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | flags;
-    let socket = sys::own(sys::call(libc::SYS_socket, &[family as usize, kind as usize, 0]))?;
-    let name = sockaddr(own);
-    let fd = socket.as_raw_fd() as usize;
-    sys::call(libc::SYS_bind, &[fd, name.as_ptr() as usize, name.len()])
-        .map_err(io::Error::from_raw_os_error)?;
-    Ok((socket, own))
-}
-
-fn connect(socket: &OwnedFd, to: SocketAddr) -> i32 {
-    let name = sockaddr(to);
-    let args = [socket.as_raw_fd() as usize, name.as_ptr() as usize, name.len()];
-    sys::call(libc::SYS_connect, &args).err().unwrap_or(0)
 }
 
 /// Connects of all sorts, and some that are no TCP.

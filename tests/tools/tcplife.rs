@@ -3,16 +3,16 @@
 use std::{
     io::{self, Read, Write},
     net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
-    os::fd::AsRawFd,
     thread,
     time::{Duration, Instant},
 };
 
 use crate::{
     harness::{
-        Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, deadline, ensure, json,
+        Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, json,
         load::{comm, count},
         rows, sys,
+        tcp::{reset_on_close, wait_closed},
     },
     standard::{Events, Shape, Standard, nothing},
 };
@@ -166,20 +166,6 @@ fn server_session(
     Ok(row)
 }
 
-/// Makes the close of a socket a reset.
-fn reset_on_close(stream: &TcpStream) -> Result<()> {
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    let args = [
-        stream.as_raw_fd() as usize,
-        libc::SOL_SOCKET as usize,
-        libc::SO_LINGER as usize,
-        (&raw const linger) as usize,
-        size_of_val(&linger),
-    ];
-    sys::call(libc::SYS_setsockopt, &args).map_err(io::Error::from_raw_os_error)?;
-    Ok(())
-}
-
 /// Both ends of small sessions, in one process.
 fn tcp_pairs(gate: &mut Gate, args: &[String]) -> Result<Value> {
     let times = count(args)?;
@@ -201,19 +187,6 @@ fn tcp_pairs(gate: &mut Gate, args: &[String]) -> Result<Value> {
         }
     }
     Ok(json!({}))
-}
-
-/// Waits until the kernel has closed a session: `inet_sk_state_store` tells the tracepoint of a state before
-/// it stores it.
-fn wait_closed(stream: &TcpStream) -> Result<()> {
-    let deadline = deadline();
-    /// `TCP_CLOSE` of the kernel's `net/tcp_states.h`.
-    const CLOSE: u8 = 7;
-    while sys::tcp_state(stream)? != CLOSE {
-        ensure!(Instant::now() < deadline, "the session is not closed in time");
-        thread::yield_now();
-    }
-    Ok(())
 }
 
 /// `tcp-server MODE ADDRESS`

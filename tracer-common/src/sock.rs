@@ -7,6 +7,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub const AF_INET: u16 = 2;
 pub const AF_INET6: u16 = 10;
 
+/// Local or remote ports that a filter can name.
+pub const MAX_PORTS: u32 = 64;
+
 /// Addresses and ports; `s` is the local end, `d` the remote one.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -209,6 +209,7 @@ kernel_structs! {
     sock {
         family: u16 = __sk_common.skc_family;
         state: u8 = __sk_common.skc_state;
+        num: u16 = __sk_common.skc_num;
         dport: u16 = __sk_common.skc_dport;
         rcv_saddr: [u8; 4] = __sk_common.skc_rcv_saddr;
         daddr: [u8; 4] = __sk_common.skc_daddr;
@@ -229,6 +230,13 @@ kernel_structs! {
         bytes_received: u64 = bytes_received;
         bytes_sent: u64 = bytes_sent;
         bytes_retrans: u64 = bytes_retrans;
+        lost_out: u32 = lost_out;
+    }
+
+    /// include/net/inet_connection_sock.h
+    inet_connection_sock {
+        icsk_retransmits: u8 = icsk_retransmits;
+        icsk_pending: u8 = icsk_pending;
     }
 
     /// include/linux/blk-mq.h
@@ -334,6 +342,14 @@ impl<const DIRECT: bool> Ptr<task_struct, DIRECT> {
         } else {
             cgroup.ancestor_ids().nth(level.into(), 8).read()
         }
+    }
+}
+
+impl<const DIRECT: bool> Ptr<tcp_sock, DIRECT> {
+    /// Bytes sent, each counted once.
+    #[inline(always)]
+    pub fn tx_bytes(self) -> u64 {
+        self.bytes_sent().wrapping_sub(self.bytes_retrans())
     }
 }
 

@@ -119,6 +119,34 @@ macro_rules! function_end {
     };
 }
 
+/// Puts a body, `fn<const DIRECT: bool>(Args<DIRECT>) -> Option<()>`, on the start of a kernel function, with its
+/// first three arguments: as `fentry/NAME` and as `kprobe/NAME`.
+#[macro_export]
+macro_rules! function_args {
+    ($name:ident => $body:ident) => {
+        ::pastey::paste! {
+            #[unsafe(no_mangle)]
+            #[unsafe(link_section = concat!("fentry/", stringify!($name)))]
+            extern "C" fn [<$name _fentry>](context: *const u64) -> i32 {
+                // SAFETY: the kernel calls this with the function's arguments.
+                $body(unsafe { $crate::program::Args::<true>::new(context) });
+                0
+            }
+
+            #[unsafe(no_mangle)]
+            #[unsafe(link_section = concat!("kprobe/", stringify!($name)))]
+            extern "C" fn [<$name _kprobe>](context: *const u64) -> i32 {
+                let regs: $crate::ptr::Ptr<$crate::kernel::pt_regs, false> =
+                    $crate::ptr::Ptr::new(context.cast());
+                let args = [regs.di(), regs.si(), regs.dx()];
+                // SAFETY: the arguments as the calling convention has them, a word each.
+                $body(unsafe { $crate::program::Args::<false>::new(args.as_ptr()) });
+                0
+            }
+        }
+    };
+}
+
 /// Puts a body, `fn(Args<true>) -> Option<()>`, on an iterator over kernel objects. Its arguments
 /// are the members of `struct bpf_iter__NAME`, a word each.
 #[macro_export]

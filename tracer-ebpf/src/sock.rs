@@ -1,14 +1,15 @@
 //! Sockets: their addresses, and those behind descriptors.
 
-use tracer_common::sock::{AF_INET, AF_INET6, Addresses};
+use aya_ebpf::{Global, macros::map, maps::HashMap};
+use tracer_common::sock::{AF_INET, AF_INET6, Addresses, MAX_PORTS};
 
 use crate::{
     kernel::{file, inet_sock, sock, socket},
     ptr::Ptr,
 };
 
-/// `IPPROTO_TCP`
-const IPPROTO_TCP: u16 = 6;
+pub const IPPROTO_TCP: u16 = 6;
+pub const IPPROTO_UDP: u16 = 17;
 /// `S_IFMT` and `S_IFSOCK`
 const MODE_TYPE: u16 = 0o170_000;
 const MODE_SOCKET: u16 = 0o140_000;
@@ -17,10 +18,54 @@ const MODE_SOCKET: u16 = 0o140_000;
 pub mod state {
     pub const ESTABLISHED: u8 = 1;
     pub const SYN_SENT: u8 = 2;
+    pub const SYN_RECV: u8 = 3;
     pub const FIN_WAIT1: u8 = 4;
+    pub const FIN_WAIT2: u8 = 5;
+    pub const TIME_WAIT: u8 = 6;
     pub const CLOSE: u8 = 7;
     pub const LAST_ACK: u8 = 9;
     pub const LISTEN: u8 = 10;
+    pub const CLOSING: u8 = 11;
+    pub const NEW_SYN_RECV: u8 = 12;
+}
+
+/// Ports to show, if any are named.
+#[map]
+static LOCAL_PORTS: HashMap<u16, u8> = HashMap::with_max_entries(MAX_PORTS, 0);
+#[map]
+static REMOTE_PORTS: HashMap<u16, u8> = HashMap::with_max_entries(MAX_PORTS, 0);
+
+#[unsafe(no_mangle)]
+static FILTER_LOCAL_PORTS: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static FILTER_REMOTE_PORTS: Global<u32> = Global::new(0);
+/// 4 or 6, or 0 for both.
+#[unsafe(no_mangle)]
+static IP_VERSION: Global<u32> = Global::new(0);
+
+/// Whether the run wants to see what goes on between these ends.
+#[inline(always)]
+pub fn wants(ends: &Addresses) -> bool {
+    // SAFETY: the value is never read, only its presence matters.
+    let local = FILTER_LOCAL_PORTS.load() == 0 || unsafe { LOCAL_PORTS.get(ends.sport) }.is_some();
+    local && wants_remote(ends)
+}
+
+/// The same where the local port is not known yet.
+#[inline(always)]
+pub fn wants_remote(ends: &Addresses) -> bool {
+    let version = IP_VERSION.load();
+    // SAFETY: as above.
+    (version == 0 || version == ip_version(ends))
+        && (FILTER_REMOTE_PORTS.load() == 0 || unsafe { REMOTE_PORTS.get(ends.dport) }.is_some())
+}
+
+/// An IPv6 address may stand for an IPv4 one: `::ffff:a.b.c.d`.
+#[inline(always)]
+fn ip_version(ends: &Addresses) -> u32 {
+    let address = &ends.daddr;
+    let is_mapped = address[..10].iter().all(|&byte| byte == 0) && address[10] == 0xff && address[11] == 0xff;
+    if ends.family == AF_INET6 && !is_mapped { 6 } else { 4 }
 }
 
 impl<const DIRECT: bool> Ptr<sock, DIRECT> {

@@ -130,3 +130,37 @@ impl<const DIRECT: bool> Call<DIRECT> {
         }
     }
 }
+
+/// Puts a body, `fn(i64) -> Option<()>`, on the return of system calls, whose result it is given: on the
+/// records of their own tracepoints, which cost other calls next to nothing, and where tracefs is not to
+/// be had on the exit of every call.
+#[macro_export]
+macro_rules! syscall_returns {
+    ($body:ident: $($name:ident = $number:ident),+) => {
+        ::pastey::paste! {
+            $(
+                /// Where the record has the call's result.
+                #[unsafe(no_mangle)]
+                #[allow(non_upper_case_globals, reason = "named as the loader looks it up")]
+                static [<TP_syscalls__sys_exit_ $name __ret>]: ::aya_ebpf::Global<u32> =
+                    ::aya_ebpf::Global::new(8);
+
+                fn [<on_ $name _record>](record: *const u8) -> Option<()> {
+                    let offset = [<TP_syscalls__sys_exit_ $name __ret>].load() as usize;
+                    $body($crate::ptr::read_kernel(record.wrapping_add(offset).cast()))
+                }
+
+                $crate::tracepoint_record!(syscalls / [<sys_exit_ $name>] => [<on_ $name _record>]);
+            )+
+
+            /// `sys_exit(regs, ret)`
+            #[inline(always)]
+            fn on_syscall_exit<const DIRECT: bool>(args: $crate::program::Args<DIRECT>) -> Option<()> {
+                let call = $crate::syscall::Call::of(args, [$($crate::syscall::number::$number),+])?;
+                $body(call.ret)
+            }
+
+            $crate::tracepoint!(sys_exit => on_syscall_exit);
+        }
+    };
+}

@@ -42,7 +42,9 @@ pub fn errno_name(errno: Errno) -> Option<&'static str> {
         (libc::EINVAL, "EINVAL"),
         (libc::ENAMETOOLONG, "ENAMETOOLONG"),
         (libc::ELOOP, "ELOOP"),
+        (libc::EADDRNOTAVAIL, "EADDRNOTAVAIL"),
         (libc::ECONNREFUSED, "ECONNREFUSED"),
+        (libc::ECANCELED, "ECANCELED"),
     ];
     NAMES.iter().find(|(number, _)| *number == errno).map(|(_, name)| *name)
 }
@@ -220,18 +222,22 @@ pub fn mount_bind(from: &CString, on: &CString) -> io::Result<()> {
 
 /// The state of a TCP socket, as `net/tcp_states.h` of the kernel numbers it.
 pub fn tcp_state(socket: &impl AsRawFd) -> io::Result<u8> {
-    // The first byte of struct tcp_info.
-    let mut state = 0_u8;
-    let mut len = size_of_val(&state) as libc::socklen_t;
+    tcp_info(socket).map(|[state]| state)
+}
+
+/// The first bytes of a TCP socket's struct `tcp_info`.
+pub fn tcp_info<const LEN: usize>(socket: &impl AsRawFd) -> io::Result<[u8; LEN]> {
+    let mut info = [0; LEN];
+    let mut len = LEN as libc::socklen_t;
     let args = [
         socket.as_raw_fd() as usize,
         libc::IPPROTO_TCP as usize,
         libc::TCP_INFO as usize,
-        (&raw mut state) as usize,
+        info.as_mut_ptr() as usize,
         (&raw mut len) as usize,
     ];
     call(libc::SYS_getsockopt, &args).map_err(io::Error::from_raw_os_error)?;
-    Ok(state)
+    Ok(info)
 }
 
 /// The time of day.

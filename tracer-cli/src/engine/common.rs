@@ -4,10 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, builder::TypedValueParser};
 
-use crate::{
-    error::Failure,
-    output::{Format, TimeColumn},
-};
+use crate::output::{Format, TimeColumn};
 
 /// Flags that every tool takes.
 #[derive(Args, Clone, Debug)]
@@ -164,40 +161,6 @@ pub struct MaxRows {
 /// Keeps an argument as long as the process, so that flags that hold it are still plain copies.
 fn kept(text: &str) -> Result<&'static str, std::convert::Infallible> {
     Ok(text.to_owned().leak())
-}
-
-/// `-4` and `-6`, in network tools.
-#[derive(Args, Clone, Copy, Debug)]
-pub struct IpVersion {
-    /// IPv4 only
-    #[arg(short = '4', long, conflicts_with = "ipv6", help_heading = "Filters")]
-    ipv4: bool,
-    /// IPv6 only
-    #[arg(short = '6', long, help_heading = "Filters")]
-    ipv6: bool,
-}
-
-impl IpVersion {
-    /// 4, 6, or 0 for both.
-    #[must_use]
-    pub const fn version(self) -> u32 {
-        match (self.ipv4, self.ipv6) {
-            (true, _) => 4,
-            (_, true) => 6,
-            _ => 0,
-        }
-    }
-}
-
-/// A set of ports as a map's keys.
-///
-/// # Errors
-/// If there are more than the map holds.
-pub fn ports(ports: &[u16], max: u32) -> Result<Vec<Vec<u8>>, Failure> {
-    if ports.len() > max as usize {
-        return Err(Failure::Usage(format!("at most {max} ports")));
-    }
-    Ok(ports.iter().map(|port| port.to_ne_bytes().to_vec()).collect())
 }
 
 fn names<T>(all: &'static [T], name: fn(T) -> &'static str) -> impl TypedValueParser<Value = T>

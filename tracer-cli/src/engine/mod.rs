@@ -9,6 +9,7 @@ pub mod dist;
 pub mod file_io;
 pub mod filter;
 pub mod interval;
+pub mod net;
 pub mod plan;
 pub mod ready;
 pub mod rows;

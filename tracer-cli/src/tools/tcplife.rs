@@ -4,10 +4,10 @@ use tracer_common::tools::tcplife::Event;
 use zerocopy::FromBytes;
 
 use crate::{
-    bpf::hook::Hook,
     engine::{
         Plan, Rows,
-        common::{Count, IpVersion},
+        common::Count,
+        net::{Ends, OPEN_FILES, ends_columns, ends_values, owner_columns, owner_values, plan_owners},
         snoop::Snoop,
     },
     output::{Column, Value},
@@ -17,13 +17,7 @@ use crate::{
 #[derive(clap::Args)]
 pub struct Tcplife {
     #[command(flatten)]
-    ip: IpVersion,
-    /// Local ports to show
-    #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "Filters")]
-    local_port: Vec<u16>,
-    /// Remote ports to show
-    #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "Filters")]
-    remote_port: Vec<u16>,
+    ends: Ends,
     #[command(flatten)]
     count: Count,
 }
@@ -38,42 +32,24 @@ impl Tool for Tcplife {
     type Flags = Self;
 
     fn prepare(flags: Self, plan: &mut Plan) -> anyhow::Result<Shape> {
-        plan.hook(&[&[Hook::TpBtf("inet_sock_set_state")], &[Hook::RawTp("inet_sock_set_state")]]);
-        plan.hook(&[
-            &[
-                Hook::Tracepoint("syscalls", "sys_exit_accept"),
-                Hook::Tracepoint("syscalls", "sys_exit_accept4"),
-            ],
-            &[Hook::TpBtf("sys_exit")],
-            &[Hook::RawTp("sys_exit")],
-        ]);
-        // Sessions that are open already.
-        plan.hook_if_there(&[&[Hook::Iter("task_file")]]);
-        plan.set("FILTERS", u32::from(plan.filters));
+        plan_owners(plan);
+        plan.hook_if_there(OPEN_FILES);
+        flags.ends.plan(plan)?;
         Ok(Shape::Snoop(Box::new(flags)))
     }
 }
 
 impl Snoop for Tcplife {
     fn columns(&self) -> Vec<Column> {
-        vec![
-            Column::number("pid", 7, "process"),
-            Column::text("comm", 15, "command name"),
-            Column::number("ip", 2, "version of the protocol: 4 or 6"),
-            Column::text("saddr", 15, "local address"),
-            Column::number("sport", 5, "local port"),
-            Column::text("daddr", 15, "remote address"),
-            Column::number("dport", 5, "remote port"),
-            Column::number("tx_bytes", 10, "bytes sent").unit("bytes"),
-            Column::number("rx_bytes", 10, "bytes received").unit("bytes"),
-            Column::number(
-                "duration_us",
-                11,
-                "how long it lasted; unknown if it was open when tracing started",
-            )
-            .unit("us"),
+        let bytes = |name, about| Column::number(name, 10, about).unit("bytes");
+        let duration = "how long it lasted; unknown if it was open when tracing started";
+        let own = vec![
+            bytes("tx_bytes", "bytes sent"),
+            bytes("rx_bytes", "bytes received"),
+            Column::number("duration_us", 11, duration).unit("us"),
             Column::text("open_at_start", 0, "whether it was open when tracing started").hidden(),
-        ]
+        ];
+        [owner_columns(), ends_columns(), own].concat()
     }
 
     fn limit(&self) -> Option<u64> {
@@ -82,41 +58,18 @@ impl Snoop for Tcplife {
 
     fn record(&mut self, record: &[u8], rows: &mut Rows<'_>) {
         let Ok((event, _)) = Event::ref_from_prefix(record) else { return };
-        if !self.wants(event) {
-            return;
-        }
-        let (header, addresses) = (&event.header, &event.addresses);
-        let (owned, seen_from_start) = (header.pid != 0, event.start_ns != 0);
-        rows.push(
-            header.ns,
-            &[
-                if owned { Value::Uint(header.pid.into()) } else { Value::Null },
-                if owned { Value::Text(header.comm()) } else { Value::Null },
-                Value::Uint(addresses.ip_version().into()),
-                Value::Ip(addresses.source()),
-                Value::Uint(addresses.sport.into()),
-                Value::Ip(addresses.destination()),
-                Value::Uint(addresses.dport.into()),
-                Value::Uint(event.tx_bytes),
-                Value::Uint(event.rx_bytes),
-                if seen_from_start {
-                    Value::Uint(header.ns.saturating_sub(event.start_ns) / 1000)
-                } else {
-                    Value::Null
-                },
-                Value::Bool(!seen_from_start),
-            ],
-        );
-    }
-}
-
-impl Tcplife {
-    /// A session's end is rare enough to be filtered here.
-    fn wants(&self, event: &Event) -> bool {
-        let is_one_of = |ports: &[u16], port| ports.is_empty() || ports.contains(&port);
-        let version = self.ip.version();
-        (version == 0 || version == u32::from(event.addresses.ip_version()))
-            && is_one_of(&self.local_port, event.addresses.sport)
-            && is_one_of(&self.remote_port, event.addresses.dport)
+        let seen_from_start = event.start_ns != 0;
+        let own = vec![
+            Value::Uint(event.tx_bytes),
+            Value::Uint(event.rx_bytes),
+            if seen_from_start {
+                Value::Uint(event.header.ns.saturating_sub(event.start_ns) / 1000)
+            } else {
+                Value::Null
+            },
+            Value::Bool(!seen_from_start),
+        ];
+        let values = [owner_values(&event.header), ends_values(&event.addresses), own].concat();
+        rows.push(event.header.ns, &values);
     }
 }

@@ -20,6 +20,3 @@ const _: () = assert!(size_of::<Event>() == 88);
 
 /// The summary's key: the local port, different each time, is 0.
 pub type Key = Addresses;
-
-/// Ports that a filter can name.
-pub const MAX_PORTS: u32 = 64;
