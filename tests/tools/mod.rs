@@ -18,6 +18,7 @@ mod runqlat;
 mod runqslower;
 mod softirqs;
 mod syscount;
+mod tcpaccept;
 mod tcpconnect;
 mod tcplife;
 mod vfsstat;
@@ -43,6 +44,7 @@ pub const SUITES: &[&Suite] = &[
     &runqslower::SUITE,
     &softirqs::SUITE,
     &syscount::SUITE,
+    &tcpaccept::SUITE,
     &tcpconnect::SUITE,
     &tcplife::SUITE,
     &vfsstat::SUITE,

@@ -20,6 +20,7 @@ mod runqlat;
 mod runqslower;
 mod softirqs;
 mod syscount;
+mod tcpaccept;
 mod tcpconnect;
 mod tcplife;
 mod vfsstat;
@@ -45,6 +46,7 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<runqslower::Runqslower>(),
     Entry::of::<softirqs::Softirqs>(),
     Entry::of::<syscount::Syscount>(),
+    Entry::of::<tcpaccept::Tcpaccept>(),
     Entry::of::<tcpconnect::Tcpconnect>(),
     Entry::of::<tcplife::Tcplife>(),
     Entry::of::<vfsstat::Vfsstat>(),

@@ -18,6 +18,7 @@ pub mod runqlat;
 pub mod runqslower;
 pub mod softirqs;
 pub mod syscount;
+pub mod tcpaccept;
 pub mod tcpconnect;
 pub mod tcplife;
 pub mod vfsstat;

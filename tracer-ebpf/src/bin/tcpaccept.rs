@@ -1,0 +1,79 @@
+//! tcpaccept: TCP connections as accept(2) returns them.
+//!
+//! A connection is established in an interrupt, long before anybody accepts it, so its states can't tell
+//! who that is. They tell how long it waited.
+#![no_std]
+#![no_main]
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::{bindings::BPF_ANY, macros::map, maps::LruHashMap};
+use tracer_common::tools::tcpaccept::Event;
+use tracer_ebpf::{
+    emit, filter,
+    kernel::sock,
+    owner::now,
+    path::file_of,
+    program::Args,
+    ptr::Ptr,
+    sock::{
+        state::{CLOSE, ESTABLISHED, SYN_RECV},
+        tcp_sock_of, wants,
+    },
+    syscall::current_task,
+    syscall_returns, tracepoint,
+};
+
+/// When the sockets that wait to be accepted were established. Those that the run does not want stay here when
+/// they are accepted, until they are closed or their place is needed.
+#[map]
+static QUEUED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(65536, 0);
+
+tracepoint!(inet_sock_set_state => on_state);
+syscall_returns!(on_return: accept = ACCEPT, accept4 = ACCEPT4);
+
+/// `inet_sock_set_state(sk, oldstate, newstate)`
+#[inline(always)]
+fn on_state<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
+    let sk: Ptr<sock, DIRECT> = args.ptr(0);
+    match (args.get(1) as u8, args.get(2) as u8) {
+        // Without room the wait is unknown, but the connection is still shown.
+        (SYN_RECV, ESTABLISHED) if sk.is_tcp() => {
+            let _ = QUEUED.insert(sk.addr(), now(), BPF_ANY.into());
+        }
+        (_, CLOSE) => {
+            let _ = QUEUED.remove(sk.addr());
+        }
+        _ => {}
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn on_return(fd: i64) -> Option<()> {
+    if fd < 0 {
+        return None;
+    }
+    let current = filter::current()?;
+    let sk = tcp_sock_of(file_of(current_task(), fd as i32));
+    if sk.is_null() {
+        return None;
+    }
+    let addresses = sk.addresses();
+    // SAFETY: the value is written once.
+    let since = unsafe { QUEUED.get(sk.addr()) }.copied();
+    let _ = QUEUED.remove(sk.addr());
+    if !wants(&addresses) {
+        return None;
+    }
+    // SAFETY: an event of zeroes is valid.
+    let mut event: Event = unsafe { MaybeUninit::zeroed().assume_init() };
+    emit::write_header(&mut event.header, current, 0);
+    event.addresses = addresses;
+    event.queued_ns = since.map_or(0, |since| event.header.ns.saturating_sub(since).max(1));
+    event.fd = fd as i32;
+    emit::send(&raw const event, size_of::<Event>());
+    Some(())
+}
+
+tracer_ebpf::object!();
