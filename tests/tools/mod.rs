@@ -20,6 +20,7 @@ mod softirqs;
 mod syscount;
 mod tcpaccept;
 mod tcpconnect;
+mod tcpconnlat;
 mod tcplife;
 mod vfsstat;
 
@@ -46,6 +47,7 @@ pub const SUITES: &[&Suite] = &[
     &syscount::SUITE,
     &tcpaccept::SUITE,
     &tcpconnect::SUITE,
+    &tcpconnlat::SUITE,
     &tcplife::SUITE,
     &vfsstat::SUITE,
 ];

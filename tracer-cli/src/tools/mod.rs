@@ -22,6 +22,7 @@ mod softirqs;
 mod syscount;
 mod tcpaccept;
 mod tcpconnect;
+mod tcpconnlat;
 mod tcplife;
 mod vfsstat;
 
@@ -48,6 +49,7 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<syscount::Syscount>(),
     Entry::of::<tcpaccept::Tcpaccept>(),
     Entry::of::<tcpconnect::Tcpconnect>(),
+    Entry::of::<tcpconnlat::Tcpconnlat>(),
     Entry::of::<tcplife::Tcplife>(),
     Entry::of::<vfsstat::Vfsstat>(),
 ];

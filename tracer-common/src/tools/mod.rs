@@ -20,5 +20,6 @@ pub mod softirqs;
 pub mod syscount;
 pub mod tcpaccept;
 pub mod tcpconnect;
+pub mod tcpconnlat;
 pub mod tcplife;
 pub mod vfsstat;
