@@ -22,6 +22,7 @@ mod tcpaccept;
 mod tcpconnect;
 mod tcpconnlat;
 mod tcplife;
+mod tcpstates;
 mod vfsstat;
 
 use crate::harness::Suite;
@@ -49,5 +50,6 @@ pub const SUITES: &[&Suite] = &[
     &tcpconnect::SUITE,
     &tcpconnlat::SUITE,
     &tcplife::SUITE,
+    &tcpstates::SUITE,
     &vfsstat::SUITE,
 ];

@@ -24,6 +24,7 @@ mod tcpaccept;
 mod tcpconnect;
 mod tcpconnlat;
 mod tcplife;
+mod tcpstates;
 mod vfsstat;
 
 /// Every tool, by name.
@@ -51,6 +52,7 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<tcpconnect::Tcpconnect>(),
     Entry::of::<tcpconnlat::Tcpconnlat>(),
     Entry::of::<tcplife::Tcplife>(),
+    Entry::of::<tcpstates::Tcpstates>(),
     Entry::of::<vfsstat::Vfsstat>(),
 ];
 

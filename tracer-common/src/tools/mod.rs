@@ -22,4 +22,5 @@ pub mod tcpaccept;
 pub mod tcpconnect;
 pub mod tcpconnlat;
 pub mod tcplife;
+pub mod tcpstates;
 pub mod vfsstat;
