@@ -22,6 +22,7 @@ mod tcpaccept;
 mod tcpconnect;
 mod tcpconnlat;
 mod tcplife;
+mod tcpretrans;
 mod tcpstates;
 mod vfsstat;
 
@@ -50,6 +51,7 @@ pub const SUITES: &[&Suite] = &[
     &tcpconnect::SUITE,
     &tcpconnlat::SUITE,
     &tcplife::SUITE,
+    &tcpretrans::SUITE,
     &tcpstates::SUITE,
     &vfsstat::SUITE,
 ];

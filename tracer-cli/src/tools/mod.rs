@@ -24,6 +24,7 @@ mod tcpaccept;
 mod tcpconnect;
 mod tcpconnlat;
 mod tcplife;
+mod tcpretrans;
 mod tcpstates;
 mod vfsstat;
 
@@ -52,6 +53,7 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<tcpconnect::Tcpconnect>(),
     Entry::of::<tcpconnlat::Tcpconnlat>(),
     Entry::of::<tcplife::Tcplife>(),
+    Entry::of::<tcpretrans::Tcpretrans>(),
     Entry::of::<tcpstates::Tcpstates>(),
     Entry::of::<vfsstat::Vfsstat>(),
 ];

@@ -22,5 +22,6 @@ pub mod tcpaccept;
 pub mod tcpconnect;
 pub mod tcpconnlat;
 pub mod tcplife;
+pub mod tcpretrans;
 pub mod tcpstates;
 pub mod vfsstat;
