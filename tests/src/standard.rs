@@ -36,6 +36,8 @@ pub enum Shape {
     Snoop,
     /// A row a key, with its `count`, or its `reads` and `writes`.
     Top,
+    /// A row a key, with another number that adds up.
+    TopBy(&'static str),
     /// A histogram a key.
     Dist,
     /// A row an interval, of counts.
@@ -117,6 +119,7 @@ impl Standard {
                 rows::sum(&chosen, "reads") + rows::sum(&chosen, "writes")
             }
             Shape::Top | Shape::Dist => rows::sum(&chosen, "count"),
+            Shape::TopBy(key) => rows::sum(&chosen, key),
             Shape::Interval => self.keys.iter().map(|key| rows::sum(&chosen, key)).sum(),
         }
     }
@@ -295,7 +298,7 @@ fn stops_after_a_count(standard: &Standard) -> Result<()> {
     let (count, more) = match standard.shape {
         Shape::Snoop => (Some(5), &["--json", "-c", "5"][..]),
         Shape::Interval => (Some(2), &["--json", "1", "2"][..]),
-        Shape::Top | Shape::Dist => (None, &["--json", "1", "2"][..]),
+        Shape::Top | Shape::TopBy(_) | Shape::Dist => (None, &["--json", "1", "2"][..]),
     };
     let tool = standard.start(more, &standard.pids(&load.pid()))?;
     load.finish()?;

@@ -24,6 +24,7 @@ mod tcpconnlat;
 mod tcplife;
 mod tcpretrans;
 mod tcpstates;
+mod tcptop;
 mod vfsstat;
 
 use crate::harness::Suite;
@@ -53,5 +54,6 @@ pub const SUITES: &[&Suite] = &[
     &tcplife::SUITE,
     &tcpretrans::SUITE,
     &tcpstates::SUITE,
+    &tcptop::SUITE,
     &vfsstat::SUITE,
 ];

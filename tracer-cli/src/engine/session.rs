@@ -209,6 +209,11 @@ impl Session {
         hook::detach(&mut self.links);
     }
 
+    /// The iterators, which the caller will run again.
+    pub fn take_iterators(&mut self) -> Vec<Link> {
+        self.links.extract_if(.., |link| matches!(link.hook, Hook::Iter(_))).collect()
+    }
+
     /// Events lost so far: no room in the ring buffer or in a map.
     ///
     /// # Errors
@@ -419,8 +424,11 @@ fn unsupported(reasons: &[HookError]) -> anyhow::Error {
     Failure::Unsupported(reasons.join("; ")).into()
 }
 
-/// Iterators take a snapshot: each runs once, when all else is attached.
-fn run_iterators(links: &[Link]) -> anyhow::Result<()> {
+/// Iterators take a snapshot: each runs once, when all else is attached, and whenever a tool asks for it.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn run_iterators(links: &[Link]) -> anyhow::Result<()> {
     for link in links.iter().filter(|link| matches!(link.hook, Hook::Iter(_))) {
         link.iterate().with_context(|| format!("{} failed", link.hook))?;
     }

@@ -4,7 +4,7 @@ use super::{
     common::MaxRows,
     interval::{self, Delta, Deltas, Notes, Rhythm},
     rows::Rows,
-    session::{Session, written},
+    session::{Session, run_iterators, written},
     sort::Order,
 };
 use crate::{
@@ -36,6 +36,11 @@ pub trait Top {
 
     /// Whether an interval is a single row, which no blank line sets apart.
     fn is_one_row(&self) -> bool {
+        false
+    }
+
+    /// Whether the counters are read by iterators, which are to run before rows are printed.
+    fn iterates(&self) -> bool {
         false
     }
 
@@ -73,12 +78,14 @@ pub async fn run(mut session: Session, mut tool: Box<dyn Top>) -> anyhow::Result
     };
     let order = order(tool.as_ref())?;
     let rhythm = tool.rhythm();
+    let iterators = if tool.iterates() { session.take_iterators() } else { Vec::new() };
     let mut deltas = Deltas::default();
     let mut notes = None;
     if tool.has_notes() {
         notes = Some(Notes::new(&*session.map("EVENTS")?, &map)?);
     }
     interval::run(session, rhythm, move |ns| {
+        run_iterators(&iterators)?;
         if !tool.is_one_row() {
             printer.interval(ns);
         }

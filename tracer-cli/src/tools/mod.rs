@@ -26,6 +26,7 @@ mod tcpconnlat;
 mod tcplife;
 mod tcpretrans;
 mod tcpstates;
+mod tcptop;
 mod vfsstat;
 
 /// Every tool, by name.
@@ -55,6 +56,7 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<tcplife::Tcplife>(),
     Entry::of::<tcpretrans::Tcpretrans>(),
     Entry::of::<tcpstates::Tcpstates>(),
+    Entry::of::<tcptop::Tcptop>(),
     Entry::of::<vfsstat::Vfsstat>(),
 ];
 

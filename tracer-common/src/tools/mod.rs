@@ -24,4 +24,5 @@ pub mod tcpconnlat;
 pub mod tcplife;
 pub mod tcpretrans;
 pub mod tcpstates;
+pub mod tcptop;
 pub mod vfsstat;
