@@ -78,7 +78,7 @@ fn accepts(gate: &mut Gate, args: &[String]) -> Result<Value> {
     })?;
     let accept_one = |turn: usize| {
         let (listener, own) = (&listeners[turn % 2], addresses[turn % 2]);
-        let fd = accept(listener, turn % 3 == 0).map_err(io::Error::from_raw_os_error)?;
+        let fd = accept(listener, turn.is_multiple_of(3)).map_err(io::Error::from_raw_os_error)?;
         let stream = TcpStream::from(fd);
         let peer = stream.peer_addr()?;
         let fd = OwnedFd::from(stream);

@@ -166,7 +166,8 @@ pub fn accepted(fd: i64) -> Option<Ptr<sock, false>> {
         return None;
     }
     let sk = tcp_sock_of(file_of(current_task(), fd as i32));
-    if sk.is_null() {
+    // One that was reset meanwhile is gone for good.
+    if sk.is_null() || sk.state() == CLOSE {
         return None;
     }
     let socket = match get(sk.addr()) {
@@ -199,7 +200,7 @@ pub fn open_file(args: Args<true>) -> Option<Ptr<sock, false>> {
     header.uid = task.cred().uid();
     header.comm = task.comm();
     // An entry that is there already is newer than ours, or a process's that has the same socket open.
-    let _ = OWNED_SOCKETS.insert(sk.addr(), &socket, BPF_NOEXIST.into());
+    let _ = OWNED_SOCKETS.insert(sk.addr(), socket, BPF_NOEXIST.into());
     Some(sk)
 }
 
