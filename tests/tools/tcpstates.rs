@@ -89,6 +89,7 @@ fn tcp_walk(gate: &mut Gate, args: &[String]) -> Result<Value> {
     thread::sleep(HOLD);
     drop(accepted);
     tcp::wait_closed(&client)?;
+    drop(listener);
     Ok(json!({ "server": server.port(), "client": from.port(), "comm": comm(),
         "most_us": before.elapsed().as_micros() as u64 }))
 }
@@ -237,7 +238,7 @@ fn tcp_prober(gate: &mut Gate, args: &[String]) -> Result<Value> {
     Ok(json!({ "comm": comm(), "took_us": since.elapsed().as_micros() as u64 }))
 }
 
-/// The sockets in TIME_WAIT towards a port, and those on its side that are not closed yet.
+/// The sockets in TIME_WAIT towards a port, and those at either end that are not closed yet.
 fn time_waits(port: u16) -> Result<(u64, u64)> {
     let table = fs::read_to_string("/proc/net/tcp")?;
     let port = format!(":{port:04X}");
@@ -245,7 +246,7 @@ fn time_waits(port: u16) -> Result<(u64, u64)> {
     for line in table.lines() {
         let [_, local, remote, state, ..] = line.split_whitespace().collect::<Vec<_>>()[..] else { continue };
         waiting += u64::from(remote.ends_with(&port) && state == "06");
-        open += u64::from(local.ends_with(&port) && state != "06");
+        open += u64::from((local.ends_with(&port) || remote.ends_with(&port)) && state != "06");
     }
     Ok((waiting, open))
 }
@@ -260,16 +261,15 @@ fn probe(times: u64, how: &str, time_waits_made: u64) -> Result<(Vec<Value>, Val
     server.go()?;
     let account = prober.finish()?;
     server.done()?;
-    // They stay for a minute, so what is not there soon never is.
-    let until = deadline().min(Instant::now() + Duration::from_secs(20));
-    loop {
-        let got = time_waits(port)?;
-        if got == (time_waits_made, 0) {
-            break;
-        }
-        ensure!(Instant::now() < until, "sockets in TIME_WAIT and open: expected {time_waits_made}, 0, got {got:?}");
+    let until = deadline();
+    while time_waits(port)?.1 != 0 {
+        ensure!(Instant::now() < until, "some sockets are not closed");
         thread::sleep(Duration::from_millis(5));
     }
+    // On a slow machine a FIN may be sent again, and the answer to that end a TIME_WAIT early (RFC 1337).
+    let (waiting, _) = time_waits(port)?;
+    let most = time_waits_made;
+    ensure!((most - most / 100..=most).contains(&waiting), "{waiting} sockets in TIME_WAIT, not {most}");
     let rows = tool.interrupt()?.ok()?.rows()?;
     Ok((rows::with(&rows, "pid", &account["pid"]), account, port))
 }
