@@ -12,6 +12,7 @@ use crate::{
     bpf::hook::{Hook, Point},
     error::Failure,
     output::{Column, Value},
+    system::room,
 };
 
 /// State changes of TCP sockets.
@@ -38,6 +39,7 @@ pub const OPEN_FILES: Point = &[&[Hook::Iter("task_file")]];
 pub fn plan_owners(plan: &mut Plan) {
     plan.hook(STATES);
     plan.hook(ACCEPT);
+    plan.entries("OWNED_SOCKETS", room::for_sockets());
     plan.set("OWNER_FILTERS", u32::from(plan.filters));
 }
 

@@ -10,7 +10,7 @@ use crate::{
         hook::{Hook, Kernel, Point, UserFunction},
         object::Linked,
     },
-    system::threads,
+    system::room,
 };
 
 /// What a tool does when its maps are there and nothing is attached yet.
@@ -90,7 +90,7 @@ impl Plan {
 
     /// Gives a map room for an entry a thread.
     pub fn entries_by_thread(&mut self, map: &'static str) {
-        self.entries(map, threads::room());
+        self.entries(map, room::for_threads());
     }
 
     /// Makes these the keys of a map that is a set.

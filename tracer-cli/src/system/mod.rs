@@ -7,6 +7,6 @@ pub mod elf;
 pub mod mapping;
 pub mod meminfo;
 pub mod names;
+pub mod room;
 pub mod syscalls;
-pub mod threads;
 pub mod users;

@@ -13,6 +13,7 @@ use crate::{
         top::Top,
     },
     output::{Column, Value},
+    system::room,
     tool::{About, Domain, Shape, Tool},
 };
 
@@ -40,6 +41,7 @@ impl Tool for Tcptop {
 
     fn prepare(flags: Self, plan: &mut Plan) -> anyhow::Result<Shape> {
         net::plan_owners(plan);
+        plan.entries("READ", room::for_sockets());
         plan.hook(net::OPEN_FILES);
         if flags.udp {
             plan.hook(&[

@@ -9,8 +9,8 @@ use tracer_common::tools::gethostlatency::{
     Event, GETADDRINFO, GETHOSTBYNAME, GETHOSTBYNAME_R, GETHOSTBYNAME2, GETHOSTBYNAME2_R, HOST_LEN,
 };
 use tracer_ebpf::{
+    clock::now,
     emit, filter,
-    since::now,
     user::{Regs, read_word},
     user_function,
 };

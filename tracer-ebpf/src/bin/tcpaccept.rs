@@ -10,9 +10,9 @@ use core::mem::MaybeUninit;
 use aya_ebpf::{bindings::BPF_ANY, macros::map, maps::LruHashMap};
 use tracer_common::tools::tcpaccept::Event;
 use tracer_ebpf::{
+    clock::now,
     emit, filter,
     kernel::sock,
-    owner::now,
     path::file_of,
     program::Args,
     ptr::Ptr,
@@ -27,7 +27,7 @@ use tracer_ebpf::{
 /// When the sockets that wait to be accepted were established. Those that the run does not want stay here when
 /// they are accepted, until they are closed or their place is needed.
 #[map]
-static QUEUED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(65536, 0);
+static QUEUED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(8192, 0);
 
 tracepoint!(inet_sock_set_state => on_state);
 syscall_returns!(on_return: accept = ACCEPT, accept4 = ACCEPT4);
@@ -70,7 +70,7 @@ fn on_return(fd: i64) -> Option<()> {
     let mut event: Event = unsafe { MaybeUninit::zeroed().assume_init() };
     emit::write_header(&mut event.header, current, 0);
     event.addresses = addresses;
-    event.queued_ns = since.map_or(0, |since| event.header.ns.saturating_sub(since).max(1));
+    event.queued_ns = since.map_or(0, |since| now().saturating_sub(since).max(1));
     event.fd = fd as i32;
     emit::send(&raw const event, size_of::<Event>());
     Some(())

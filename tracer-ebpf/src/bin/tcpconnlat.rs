@@ -5,10 +5,10 @@
 use aya_ebpf::Global;
 use tracer_common::tools::tcpconnlat::Event;
 use tracer_ebpf::{
+    clock::now,
     connect::{self, EINPROGRESS},
     emit,
     kernel::sock,
-    owner::now,
     program::Args,
     ptr::Ptr,
     sock::{

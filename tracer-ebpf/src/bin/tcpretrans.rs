@@ -7,7 +7,9 @@ use core::mem::MaybeUninit;
 use aya_ebpf::{Global, bindings::BPF_NOEXIST, macros::map, maps::HashMap};
 use tracer_common::tools::tcpretrans::{Counts, Event, FAST, Key, RTO, SYNACK, TLP};
 use tracer_ebpf::{
-    atomic, emit,
+    atomic,
+    clock::now,
+    emit,
     kernel::{inet_connection_sock, sock, tcp_sock},
     owner::{self, Socket},
     program::Args,
@@ -98,7 +100,7 @@ fn tell(owner: u64, ends: u64, kind: u32, state: u8) -> Option<()> {
         return count(&Key { addresses, comm, pid, unused: 0 }, kind);
     }
     let mut event = Event { header: socket.header, addresses, kind, state: state.into() };
-    event.header.ns = owner::now();
+    event.header.ns = now();
     emit::send(&raw const event, size_of::<Event>());
     Some(())
 }

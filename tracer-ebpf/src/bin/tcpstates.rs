@@ -16,7 +16,9 @@ use aya_ebpf::{
 };
 use tracer_common::tools::tcpstates::{Counts, Event, Key};
 use tracer_ebpf::{
-    atomic, emit,
+    atomic,
+    clock::now,
+    emit,
     kernel::sock,
     owner::{self, Socket},
     program::Args,
@@ -93,7 +95,7 @@ fn on_state<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
         // Who closes need not be who connected.
         socket.own();
     }
-    let change = Change { ns: owner::now(), since, old: old.into(), new: new.into() };
+    let change = Change { ns: now(), since, old: old.into(), new: new.into() };
     socket.header.ns = change.ns;
     if HOLD.load() != 0 {
         if !socket.is_owned() && new != CLOSE {

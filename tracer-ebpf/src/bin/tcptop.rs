@@ -18,7 +18,7 @@ use tracer_common::{
     tools::tcptop::{Counts, Key},
 };
 use tracer_ebpf::{
-    atomic, emit, filter, function_args,
+    counter, emit, filter, function_args,
     kernel::{sock, tcp_sock},
     owner,
     program::Args,
@@ -36,7 +36,7 @@ static COUNTS: HashMap<Key, Counts> = HashMap::with_max_entries(16384, 0);
 
 /// What a socket's counters were when they were last read.
 #[map]
-static READ: HashMap<u64, Counts> = HashMap::with_max_entries(65536, 0);
+static READ: HashMap<u64, Counts> = HashMap::with_max_entries(1, 0);
 
 /// The kernel's `SOCK_DONE`: the other end has sent its FIN.
 #[unsafe(no_mangle)]
@@ -130,8 +130,8 @@ fn count(key: &Key, tx_bytes: u64, rx_bytes: u64) -> Option<()> {
     };
     // SAFETY: the map's value, aligned and valid as long as the program runs.
     unsafe {
-        atomic::add(&raw mut (*counts).tx_bytes, tx_bytes);
-        atomic::add(&raw mut (*counts).rx_bytes, rx_bytes);
+        counter::add(&raw mut (*counts).tx_bytes, tx_bytes);
+        counter::add(&raw mut (*counts).rx_bytes, rx_bytes);
     }
     Some(())
 }
