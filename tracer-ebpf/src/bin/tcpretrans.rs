@@ -7,9 +7,8 @@ use core::mem::MaybeUninit;
 use aya_ebpf::{Global, bindings::BPF_NOEXIST, macros::map, maps::HashMap};
 use tracer_common::tools::tcpretrans::{Counts, Event, FAST, Key, RTO, SYNACK, TLP};
 use tracer_ebpf::{
-    atomic,
     clock::now,
-    emit,
+    counter, emit,
     kernel::{inet_connection_sock, sock, tcp_sock},
     owner::{self, Socket},
     program::Args,
@@ -117,9 +116,9 @@ fn count(key: &Key, kind: u32) -> Option<()> {
     };
     // SAFETY: the map's value, aligned and valid as long as the program runs.
     unsafe {
-        atomic::add(&raw mut (*counts).count, 1);
+        counter::add(&raw mut (*counts).count, 1);
         if let Some(of_kind) = (*counts).kinds.get_mut(kind as usize) {
-            atomic::add(of_kind, 1);
+            counter::add(of_kind, 1);
         }
     }
     Some(())

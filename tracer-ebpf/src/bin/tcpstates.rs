@@ -16,9 +16,8 @@ use aya_ebpf::{
 };
 use tracer_common::tools::tcpstates::{Counts, Event, Key};
 use tracer_ebpf::{
-    atomic,
     clock::now,
-    emit,
+    counter, emit,
     kernel::sock,
     owner::{self, Socket},
     program::Args,
@@ -243,13 +242,13 @@ fn count(sk: u64, socket: &Socket, old: u32, new: u32, duration_ns: u64) {
     // SAFETY: the map's value, aligned and valid as long as the program runs.
     unsafe {
         if duration_ns == CANCELLED {
-            atomic::add(&raw mut (*counts).cancelled, 1);
+            counter::add(&raw mut (*counts).cancelled, 1);
             return;
         }
-        atomic::add(&raw mut (*counts).count, 1);
+        counter::add(&raw mut (*counts).count, 1);
         if duration_ns != 0 {
-            atomic::add(&raw mut (*counts).timed, 1);
-            atomic::add(&raw mut (*counts).total_ns, duration_ns);
+            counter::add(&raw mut (*counts).timed, 1);
+            counter::add(&raw mut (*counts).total_ns, duration_ns);
         }
     }
 }
