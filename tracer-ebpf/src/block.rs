@@ -68,7 +68,7 @@ macro_rules! follow_requests {
         $crate::tracepoint!(block_io_start => on_io_start);
         $crate::tracepoint!(block_getrq => on_getrq);
         $crate::tracepoint!(block_rq_insert => on_insert);
-        $crate::tracepoint!(block_rq_issue => on_issue);
+        $crate::interruptible_tracepoint!(block_rq_issue => on_issue);
         $crate::tracepoint!(block_rq_requeue => on_requeue);
         $crate::tracepoint!(block_rq_merge => on_merge);
     };

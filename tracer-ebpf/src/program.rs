@@ -42,10 +42,13 @@ pub fn work(mut body: impl FnMut() -> Option<()>) {
 #[macro_export]
 macro_rules! tracepoint {
     ($name:ident => $body:ident) => {
+        $crate::tracepoint!($name, stringify!($name) => $body);
+    };
+    ($program:ident, $section:expr => $body:ident) => {
         ::pastey::paste! {
             #[unsafe(no_mangle)]
-            #[unsafe(link_section = concat!("tp_btf/", stringify!($name)))]
-            extern "C" fn [<$name _btf>](context: *const u64) -> i32 {
+            #[unsafe(link_section = concat!("tp_btf/", $section))]
+            extern "C" fn [<$program _btf>](context: *const u64) -> i32 {
                 // SAFETY: the kernel calls this with the tracepoint's arguments.
                 let args = unsafe { $crate::program::Args::<true>::new(context) };
                 $crate::program::work(|| $body(args));
@@ -53,13 +56,53 @@ macro_rules! tracepoint {
             }
 
             #[unsafe(no_mangle)]
-            #[unsafe(link_section = concat!("raw_tp/", stringify!($name)))]
-            extern "C" fn [<$name _raw>](context: *const u64) -> i32 {
+            #[unsafe(link_section = concat!("raw_tp/", $section))]
+            extern "C" fn [<$program _raw>](context: *const u64) -> i32 {
                 // SAFETY: the kernel calls this with the tracepoint's arguments.
                 let args = unsafe { $crate::program::Args::<false>::new(context) };
                 $crate::program::work(|| $body(args));
                 0
             }
+        }
+    };
+}
+
+/// The same for a tracepoint that a softirq may reach while the current thread is in its program. Since 6.1
+/// the kernel skips a program that runs on this CPU already, and so loses the softirq's event:
+/// <https://git.kernel.org/torvalds/c/05b24ff9b2cf>. There a second copy, `NAME+nested`, is attached too,
+/// which does the work where the first was interrupted.
+#[macro_export]
+macro_rules! interruptible_tracepoint {
+    ($name:ident => $body:ident) => {
+        ::pastey::paste! {
+            /// How many of the first copy run on this CPU: 1 or 0.
+            #[::aya_ebpf::macros::map]
+            #[allow(non_upper_case_globals, reason = "named as the tracepoint")]
+            static [<IN_ $name>]: ::aya_ebpf::maps::PerCpuArray<u32> =
+                ::aya_ebpf::maps::PerCpuArray::with_max_entries(1, 0);
+
+            #[inline(always)]
+            fn [<$name _first>]<const DIRECT: bool>(args: $crate::program::Args<DIRECT>) -> Option<()> {
+                let running = [<IN_ $name>].get_ptr_mut(0)?;
+                // SAFETY: this CPU's own value, where preemption is off.
+                unsafe { *running = 1 };
+                let result = $body(args);
+                // SAFETY: as above.
+                unsafe { *running = 0 };
+                result
+            }
+
+            #[inline(always)]
+            fn [<$name _nested>]<const DIRECT: bool>(args: $crate::program::Args<DIRECT>) -> Option<()> {
+                // SAFETY: as above.
+                if unsafe { *[<IN_ $name>].get_ptr(0)? } == 0 {
+                    return None;
+                }
+                $body(args)
+            }
+
+            $crate::tracepoint!($name => [<$name _first>]);
+            $crate::tracepoint!([<$name _nested>], concat!(stringify!($name), "+nested") => [<$name _nested>]);
         }
     };
 }

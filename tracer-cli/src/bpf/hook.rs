@@ -128,6 +128,10 @@ pub struct Kernel {
     fentry: OnceLock<Result<(), String>>,
 }
 
+/// A function of kernels that skip a program on a tracepoint that it is running on already:
+/// <https://git.kernel.org/torvalds/c/05b24ff9b2cf>.
+pub const SKIPS_NESTED: &str = "bpf_prog_inc_misses_counter";
+
 /// A function that every kernel has and that may be traced, to try fentry on.
 pub const FENTRY_PROBE: &str = "vfs_read";
 
@@ -274,7 +278,23 @@ impl Kernel {
             let stats = stats.trim().replace('\n', "; ");
             eprintln!("tracer: {hook}: {} instructions; {stats}", code.instructions.len());
         }
-        Ok(Loaded { hook, program })
+        let nested = self.load_nested(hook, object, spec)?;
+        Ok(Loaded { hook, program, nested })
+    }
+
+    /// Loads the copy of a program for events that come while it runs, where the kernel would skip it.
+    fn load_nested(
+        &self,
+        hook: Hook,
+        object: &Linked,
+        first: sys::ProgramSpec<'_>,
+    ) -> Result<Option<OwnedFd>, HookError> {
+        let skips = self.btf.as_ref().is_some_and(|btf| btf.id(Class::Func, SKIPS_NESTED).is_some());
+        let code = object.code(&format!("{hook}+nested")).filter(|_| skips);
+        let Some(code) = code else { return Ok(None) };
+        let spec = sys::ProgramSpec { name: code.name, instructions: code.instructions, ..first };
+        let loaded = sys::program_load(&spec);
+        loaded.map(Some).map_err(|(error, log)| HookError::Refused { hook, error, log })
     }
 }
 
@@ -309,6 +329,7 @@ pub fn has_kprobes() -> bool {
 pub struct Loaded {
     pub hook: Hook,
     program: OwnedFd,
+    nested: Option<OwnedFd>,
 }
 
 impl Loaded {
@@ -331,13 +352,17 @@ impl Loaded {
             _ => HookError::Attach { hook, error },
         };
         let program = self.program.as_fd();
+        let mut nested = None;
         let link = match hook {
-            Hook::TpBtf(_) | Hook::Fentry(_) | Hook::Fexit(_) => {
-                sys::raw_tracepoint_open(None, program).map_err(failed)?
-            }
-            Hook::RawTp(name) => {
-                let name = CString::new(name).map_err(|error| failed(error.into()))?;
-                sys::raw_tracepoint_open(Some(&name), program).map_err(failed)?
+            Hook::Fentry(_) | Hook::Fexit(_) => sys::raw_tracepoint_open(None, program).map_err(failed)?,
+            Hook::TpBtf(_) | Hook::RawTp(_) => {
+                let name = match hook {
+                    Hook::RawTp(name) => Some(CString::new(name).map_err(|error| failed(error.into()))?),
+                    _ => None,
+                };
+                let open = |program| sys::raw_tracepoint_open(name.as_deref(), program).map_err(failed);
+                nested = self.nested.as_ref().map(|program| open(program.as_fd())).transpose()?;
+                open(program)?
             }
             Hook::Iter(_) => sys::iter_link(program).map_err(failed)?,
             Hook::Tracepoint(category, name) => {
@@ -347,7 +372,7 @@ impl Loaded {
             }
             Hook::Uprobe(name) | Hook::Uretprobe(name) => {
                 let links = attach_to_user(kernel, hook, name, program)?;
-                return Ok(Link { hook, links, program: self.program });
+                return Ok(Link { hook, links, program: self.program, nested: None });
             }
             Hook::Kprobe(name) => {
                 let event = sys::perf_kprobe(kprobe_pmu()?, false, name).map_err(failed)?;
@@ -355,7 +380,8 @@ impl Loaded {
                 event
             }
         };
-        Ok(Link { hook, links: vec![link], program: self.program })
+        let links = [link].into_iter().chain(nested).collect();
+        Ok(Link { hook, links, program: self.program, nested: self.nested })
     }
 }
 
@@ -411,8 +437,8 @@ pub struct Link {
     pub hook: Hook,
     /// One, or for a function of user space one a file.
     links: Vec<OwnedFd>,
-    #[cfg_attr(not(feature = "debug-log"), expect(dead_code, reason = "keeps the program loaded"))]
     program: OwnedFd,
+    nested: Option<OwnedFd>,
 }
 
 impl Link {
@@ -422,7 +448,17 @@ impl Link {
     /// If the kernel does not tell.
     #[cfg(feature = "debug-log")]
     pub fn program_id(&self) -> io::Result<u32> {
-        sys::program_id(self.program.as_fd())
+        sys::program_info(self.program.as_fd()).map(|info| info.id)
+    }
+
+    /// Events that the kernel skipped the programs for, because they were running on that CPU.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        // What one of two copies misses, the other one sees.
+        if self.nested.is_some() {
+            return 0;
+        }
+        sys::program_info(self.program.as_fd()).map_or(0, |info| info.recursion_misses)
     }
 
     /// Runs an iterator program over all its objects and returns what it wrote.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use aya_obj::generated::{
-    bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_map_type, bpf_prog_type, perf_event_attr,
+    bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_map_type, bpf_prog_info, bpf_prog_type, perf_event_attr,
 };
 
 /// Length of a program's or map's name in the kernel, with its final NUL.
@@ -31,7 +31,7 @@ pub struct MapSpec<'a> {
 }
 
 /// A program to be loaded.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct ProgramSpec<'a> {
     pub name: &'a str,
     pub kind: bpf_prog_type,
@@ -209,17 +209,16 @@ pub fn program_run(program: BorrowedFd<'_>, arguments: &[u64]) -> io::Result<u32
     Ok(unsafe { attr.test.retval })
 }
 
-/// The kernel's number of a program.
-#[cfg(feature = "debug-log")]
-pub fn program_id(program: BorrowedFd<'_>) -> io::Result<u32> {
+/// What the kernel tells of a program; zeroes where it is too old to.
+pub fn program_info(program: BorrowedFd<'_>) -> io::Result<bpf_prog_info> {
     // SAFETY: all zeroes is a valid bpf_prog_info.
-    let mut info: aya_obj::generated::bpf_prog_info = unsafe { mem::zeroed() };
+    let mut info: bpf_prog_info = unsafe { mem::zeroed() };
     let mut attr = zeroed();
     attr.info.bpf_fd = program.as_raw_fd() as u32;
     attr.info.info = &raw mut info as u64;
     attr.info.info_len = size_of_val(&info) as u32;
     bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
-    Ok(info.id)
+    Ok(info)
 }
 
 /// Attaches a raw tracepoint program by name, or (`None`) a BTF-typed one to what it was loaded for.

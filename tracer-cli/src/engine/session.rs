@@ -26,7 +26,7 @@ use super::{
 use crate::{
     bpf::{
         caps,
-        hook::{self, Hook, HookError, Kernel, Link, Loaded, Point, UserFunction},
+        hook::{self, Hook, HookError, Kernel, Link, Loaded, Point, SKIPS_NESTED, UserFunction},
         map::Map,
         object::{Linked, Object, Symbol},
         ring::ring_size,
@@ -49,6 +49,8 @@ pub struct Session {
     pub common: Common,
     pub object: Linked,
     links: Vec<Link>,
+    /// What programs that are detached had missed.
+    missed: u64,
     #[cfg(feature = "debug-log")]
     debug_log: Option<super::debug_log::DebugLog>,
     child: Option<Running>,
@@ -96,7 +98,8 @@ fn no_btf() -> Failure {
 #[must_use]
 pub fn wanted_names(object: &Object, plan: &Plan) -> Vec<(Class, String)> {
     let fields = object.symbols().iter().flat_map(|symbol| symbol.query.names());
-    fields.chain(plan.hooks().filter_map(|hook| hook.btf_name())).collect()
+    let hooks = plan.hooks().filter_map(|hook| hook.btf_name());
+    fields.chain(hooks).chain([(Class::Func, SKIPS_NESTED.to_owned())]).collect()
 }
 
 impl Session {
@@ -150,6 +153,7 @@ impl Session {
             common,
             object,
             links,
+            missed: 0,
             #[cfg(feature = "debug-log")]
             debug_log,
             child,
@@ -206,6 +210,7 @@ impl Session {
 
     /// Detaches all programs.
     pub fn detach(&mut self) {
+        self.missed += self.links.iter().map(Link::missed).sum::<u64>();
         hook::detach(&mut self.links);
     }
 
@@ -219,8 +224,9 @@ impl Session {
     /// # Errors
     /// If the kernel refuses.
     pub fn lost(&self) -> io::Result<u64> {
-        let Some(drops) = self.object.map("DROPS") else { return Ok(0) };
-        Ok(drops.counters(&0u32.to_ne_bytes())?.map_or(0, |counters| counters.iter().sum()))
+        let missed = self.missed + self.links.iter().map(Link::missed).sum::<u64>();
+        let Some(drops) = self.object.map("DROPS") else { return Ok(missed) };
+        Ok(missed + drops.counters(&0u32.to_ne_bytes())?.map_or(0, |counters| counters.iter().sum()))
     }
 
     /// Says what was lost since it was last said.

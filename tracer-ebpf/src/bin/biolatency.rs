@@ -4,7 +4,7 @@
 
 use aya_ebpf::Global;
 use tracer_ebpf::{
-    block, clock, follow_requests, hist, kernel::request, program::Args, ptr::Ptr, tracepoint,
+    block, clock, follow_requests, hist, interruptible_tracepoint, kernel::request, program::Args, ptr::Ptr,
 };
 
 #[unsafe(no_mangle)]
@@ -13,7 +13,7 @@ static BY_DISK: Global<u32> = Global::new(0);
 static BY_FLAG: Global<u32> = Global::new(0);
 
 follow_requests!();
-tracepoint!(block_rq_complete => on_complete);
+interruptible_tracepoint!(block_rq_complete => on_complete);
 
 #[inline(always)]
 fn on_complete<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {

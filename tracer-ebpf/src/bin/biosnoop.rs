@@ -4,7 +4,7 @@
 
 use aya_ebpf::Global;
 use tracer_common::tools::biosnoop::Event;
-use tracer_ebpf::{block, clock, emit, follow_requests, program::Args, tracepoint};
+use tracer_ebpf::{block, clock, emit, follow_requests, interruptible_tracepoint, program::Args};
 
 #[unsafe(no_mangle)]
 static FAILED_ONLY: Global<u32> = Global::new(0);
@@ -13,7 +13,7 @@ static FAILED_ONLY: Global<u32> = Global::new(0);
 static MIN_NS: Global<u64> = Global::new(0);
 
 follow_requests!();
-tracepoint!(block_rq_complete => on_complete);
+interruptible_tracepoint!(block_rq_complete => on_complete);
 
 /// `block_rq_complete(request, error, bytes done)`
 #[inline(always)]

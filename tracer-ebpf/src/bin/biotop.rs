@@ -7,7 +7,7 @@ use tracer_common::{
     block::{READ, WRITE, operation},
     tools::biotop::{Counts, Key},
 };
-use tracer_ebpf::{block, clock, follow_requests, hist, program::Args, tally, tracepoint};
+use tracer_ebpf::{block, clock, follow_requests, hist, interruptible_tracepoint, program::Args, tally};
 
 /// How far a device number's major part is shifted (`MINORBITS`).
 const MINOR_BITS: u32 = 20;
@@ -16,7 +16,7 @@ const MINOR_BITS: u32 = 20;
 static COUNTS: PerCpuHashMap<Key, Counts> = PerCpuHashMap::with_max_entries(8192, 0);
 
 follow_requests!();
-tracepoint!(block_rq_complete => on_complete);
+interruptible_tracepoint!(block_rq_complete => on_complete);
 
 /// `block_rq_complete(request, error, bytes done)`
 #[inline(always)]

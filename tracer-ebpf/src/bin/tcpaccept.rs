@@ -11,7 +11,7 @@ use aya_ebpf::{bindings::BPF_ANY, macros::map, maps::LruHashMap};
 use tracer_common::tools::tcpaccept::Event;
 use tracer_ebpf::{
     clock::now,
-    emit, filter,
+    emit, filter, interruptible_tracepoint,
     kernel::sock,
     path::file_of,
     program::Args,
@@ -21,7 +21,7 @@ use tracer_ebpf::{
         tcp_sock_of, wants,
     },
     syscall::current_task,
-    syscall_returns, tracepoint,
+    syscall_returns,
 };
 
 /// When the sockets that wait to be accepted were established. Those that the run does not want stay here when
@@ -29,7 +29,7 @@ use tracer_ebpf::{
 #[map]
 static QUEUED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(8192, 0);
 
-tracepoint!(inet_sock_set_state => on_state);
+interruptible_tracepoint!(inet_sock_set_state => on_state);
 syscall_returns!(on_return: accept = ACCEPT, accept4 = ACCEPT4);
 
 /// `inet_sock_set_state(sk, oldstate, newstate)`

@@ -14,12 +14,12 @@ use tracer_common::{
 };
 use tracer_ebpf::{
     connect::{self, EINPROGRESS},
-    emit,
+    emit, interruptible_tracepoint,
     kernel::sock,
     program::Args,
     ptr::Ptr,
     sock::state::{CLOSE, ESTABLISHED, SYN_SENT},
-    syscall_returns, tracepoint,
+    syscall_returns,
 };
 
 /// Attempts by addresses, for the summary.
@@ -31,7 +31,7 @@ static FAILED_ONLY: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static SUMMARY: Global<u32> = Global::new(0);
 
-tracepoint!(inet_sock_set_state => on_state);
+interruptible_tracepoint!(inet_sock_set_state => on_state);
 syscall_returns!(on_return: connect = CONNECT);
 
 /// `inet_sock_set_state(sk, oldstate, newstate)`

@@ -7,7 +7,7 @@ use tracer_common::tools::tcpconnlat::Event;
 use tracer_ebpf::{
     clock::now,
     connect::{self, EINPROGRESS},
-    emit,
+    emit, interruptible_tracepoint,
     kernel::sock,
     program::Args,
     ptr::Ptr,
@@ -15,7 +15,7 @@ use tracer_ebpf::{
         state::{CLOSE, ESTABLISHED, SYN_SENT},
         wants,
     },
-    syscall_returns, tracepoint,
+    syscall_returns,
 };
 
 const EINTR: i32 = 4;
@@ -28,7 +28,7 @@ static MIN_NS: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 static FAILED_ONLY: Global<u32> = Global::new(0);
 
-tracepoint!(inet_sock_set_state => on_state);
+interruptible_tracepoint!(inet_sock_set_state => on_state);
 syscall_returns!(on_return: connect = CONNECT);
 
 /// `inet_sock_set_state(sk, oldstate, newstate)`

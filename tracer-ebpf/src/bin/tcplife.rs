@@ -8,13 +8,13 @@ use aya_ebpf::Global;
 use tracer_common::tools::tcplife::Event;
 use tracer_ebpf::{
     clock::now,
-    emit,
+    emit, interruptible_tracepoint,
     kernel::{sock, tcp_sock},
     owner::{self, Socket},
     program::Args,
     ptr::Ptr,
     sock::{state::CLOSE, wants},
-    socket_owners, tracepoint,
+    socket_owners,
 };
 
 /// The kernel's `SOCK_DONE`: the other end has sent its FIN.
@@ -22,7 +22,7 @@ use tracer_ebpf::{
 #[allow(non_upper_case_globals, reason = "named as the loader looks it up")]
 static BTFE_sock_flags__SOCK_DONE: Global<u64> = Global::new(0);
 
-tracepoint!(inet_sock_set_state => on_state);
+interruptible_tracepoint!(inet_sock_set_state => on_state);
 socket_owners!(|_| Some(()), |_| Some(()));
 
 /// `inet_sock_set_state(sk, oldstate, newstate)`

@@ -8,7 +8,7 @@ use aya_ebpf::{Global, bindings::BPF_NOEXIST, macros::map, maps::HashMap};
 use tracer_common::tools::tcpretrans::{Counts, Event, FAST, Key, RTO, SYNACK, TLP};
 use tracer_ebpf::{
     clock::now,
-    counter, emit,
+    counter, emit, interruptible_tracepoint,
     kernel::{inet_connection_sock, sock, tcp_sock},
     owner::{self, Socket},
     program::Args,
@@ -34,9 +34,9 @@ static BTFA_tcp_retransmit_skb: Global<u32> = Global::new(0);
 /// The timer that is running is that of a tail-loss probe: `ICSK_TIME_LOSS_PROBE`.
 const TIME_LOSS_PROBE: u8 = 5;
 
-tracepoint!(tcp_retransmit_skb => on_retransmit);
+interruptible_tracepoint!(tcp_retransmit_skb => on_retransmit);
 tracepoint!(tcp_retransmit_synack => on_synack);
-tracepoint!(inet_sock_set_state => on_state);
+interruptible_tracepoint!(inet_sock_set_state => on_state);
 socket_owners!(|_| Some(()), |_| Some(()));
 
 /// `inet_sock_set_state(sk, oldstate, newstate)`

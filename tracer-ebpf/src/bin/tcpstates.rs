@@ -17,7 +17,7 @@ use aya_ebpf::{
 use tracer_common::tools::tcpstates::{Counts, Event, Key};
 use tracer_ebpf::{
     clock::now,
-    counter, emit,
+    counter, emit, interruptible_tracepoint,
     kernel::sock,
     owner::{self, Socket},
     program::Args,
@@ -70,7 +70,7 @@ const WAITS: u32 = 2;
 /// In place of a duration.
 const CANCELLED: u64 = u64::MAX;
 
-tracepoint!(inet_sock_set_state => on_state);
+interruptible_tracepoint!(inet_sock_set_state => on_state);
 tracepoint!(tcp_send_reset => on_reset);
 tracepoint!(tcp_destroy_sock => on_destroy);
 socket_owners!(on_owner, |_| Some(()));

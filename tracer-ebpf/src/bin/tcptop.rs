@@ -18,7 +18,7 @@ use tracer_common::{
     tools::tcptop::{Counts, Key},
 };
 use tracer_ebpf::{
-    counter, emit, filter, function_args,
+    counter, emit, filter, function_args, interruptible_tracepoint,
     kernel::{sock, tcp_sock},
     owner,
     program::Args,
@@ -45,7 +45,7 @@ static BTFE_sock_flags__SOCK_DONE: Global<u64> = Global::new(0);
 
 const MSG_PEEK: u64 = 2;
 
-tracepoint!(inet_sock_set_state => on_state);
+interruptible_tracepoint!(inet_sock_set_state => on_state);
 socket_owners!(|_| Some(()), on_open);
 tracepoint!(sock_send_length => on_send);
 tracepoint!(sock_recv_length => on_receive);
