@@ -5,7 +5,8 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     os::{
         fd::{AsRawFd, OwnedFd},
-        unix::net::{UnixListener, UnixStream},
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr as UnixAddr, UnixListener, UnixStream},
     },
     thread,
     time::{Duration, Instant},
@@ -62,9 +63,10 @@ fn row(own: SocketAddr, peer: SocketAddr, fd: &OwnedFd) -> Value {
 /// Accepts what another thread connects, by both protocols and both calls; also what is no TCP, and nothing.
 fn accepts(gate: &mut Gate, args: &[String]) -> Result<Value> {
     let times = count(args)? as usize;
-    let home = gate.home()?;
-    let unix = UnixListener::bind(home.file("socket"))?;
-    let _stream = UnixStream::connect(home.file("socket"))?;
+    // With a name of no file, so that none is left.
+    let name = UnixAddr::from_abstract_name(format!("tracer-accepts-{}", sys::pid()))?;
+    let unix = UnixListener::bind_addr(&name)?;
+    let _stream = UnixStream::connect_addr(&name)?;
     let listeners = LOCALHOSTS.map(|address| TcpListener::bind((address, 0)));
     let listeners = listeners.into_iter().collect::<io::Result<Vec<_>>>()?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;

@@ -8,10 +8,9 @@ use serde_json::{Value, json};
 use crate::{
     bpf::{
         caps,
-        hook::{FENTRY_PROBE, Kernel, has_kprobes},
+        hook::{Kernel, has_kprobes},
         sys,
     },
-    btf::Class,
     cli,
     engine::{
         Plan,
@@ -44,7 +43,7 @@ struct Verdict {
 pub fn run(as_json: bool) -> anyhow::Result<u8> {
     caps::raise_memlock();
     let mut plans = Vec::new();
-    let mut wanted = vec![(Class::Func, FENTRY_PROBE.to_owned())];
+    let mut wanted = Vec::new();
     for tool in TOOLS {
         let plan = cli::default_plan(tool)?;
         wanted.extend(wanted_names(&cli::object_of(tool)?, &plan));

@@ -16,7 +16,7 @@ use crate::{
 pub const TITLE: &str = "Start-up";
 pub const FIRST: &str = "first event, ms after exec";
 /// A start is short: more rounds than of other things.
-const TIMES: usize = 4;
+const TIMES: usize = 5;
 
 pub fn measure(world: &World, results: &mut Results) -> Result<()> {
     if !world.wants(TITLE) {

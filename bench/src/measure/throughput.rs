@@ -41,7 +41,7 @@ pub fn measure(world: &World, results: &mut Results) -> Result<()> {
             .filter(|contender| is_there(world, contender))
             .map(|c| (c, Rounds::default()))
             .collect();
-        for _ in 0..world.rounds.min(3) {
+        for _ in 0..world.rounds.min(2) {
             for (contender, rounds) in &mut rounds {
                 if !rounds.has_failed()
                     && let Err(error) = once(world, &argument, rate, sink, contender, rounds)

@@ -26,7 +26,9 @@ use super::{
 use crate::{
     bpf::{
         caps,
-        hook::{self, Hook, HookError, Kernel, Link, Loaded, Point, SKIPS_NESTED, UserFunction},
+        hook::{
+            self, FENTRY_PROBE, Hook, HookError, Kernel, Link, Loaded, Point, SKIPS_NESTED, UserFunction,
+        },
         map::Map,
         object::{Linked, Object, Symbol},
         ring::ring_size,
@@ -99,7 +101,8 @@ fn no_btf() -> Failure {
 pub fn wanted_names(object: &Object, plan: &Plan) -> Vec<(Class, String)> {
     let fields = object.symbols().iter().flat_map(|symbol| symbol.query.names());
     let hooks = plan.hooks().filter_map(|hook| hook.btf_name());
-    fields.chain(hooks).chain([(Class::Func, SKIPS_NESTED.to_owned())]).collect()
+    let probes = [SKIPS_NESTED, FENTRY_PROBE].map(|name| (Class::Func, name.to_owned()));
+    fields.chain(hooks).chain(probes).collect()
 }
 
 impl Session {

@@ -48,7 +48,7 @@ impl Tool for Filetop {
         name: "filetop",
         aliases: &["dirtop"],
         domain: Domain::Files,
-        summary: "Reads and writes by process and file, or by directory (dirtop)",
+        summary: "Reads and writes by process and file, or by directory",
     };
     type Flags = Flags;
 
