@@ -177,12 +177,13 @@ fn machine(world: &World) -> String {
     let memory = memory.lines().next().and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
     let size = fs::metadata(&world.tracer).map_or(0, |meta| meta.len());
     format!(
-        "Machine: {} CPUs ({}), {} GB, kernel {}. The binary `tracer`: {:.1} MB.\n",
+        "Machine: {} CPUs ({}), {} GB, kernel {}. The binary `tracer`: {:.1} MB. Rounds: {}.\n",
         cpus(),
         model.map_or("unknown", |(_, name)| name),
         memory.unwrap_or(0) >> 20,
         read("/proc/sys/kernel/osrelease"),
         size as f64 / 1e6,
+        world.rounds,
     )
 }
 

@@ -271,7 +271,7 @@ fn count(text: impl Read, mark: &str) -> (u64, u64) {
     let mark = mark.as_bytes();
     while let Ok(len @ 1..) = reader.read_until(b'\n', &mut line) {
         bytes += len as u64;
-        rows += u64::from(line.windows(mark.len()).any(|part| part == mark));
+        rows += u64::from(mark.is_empty() || line.windows(mark.len()).any(|part| part == mark));
         line.clear();
     }
     (rows, bytes)
@@ -358,5 +358,6 @@ mod tests {
     #[test]
     fn rows_with_the_mark_are_counted() {
         assert_eq!(count(&b"a mark\nno\nmark\n"[..], "mark"), (2, 15));
+        assert_eq!(count(&b"a\nb\n"[..], ""), (2, 4));
     }
 }
