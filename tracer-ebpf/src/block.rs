@@ -15,8 +15,6 @@ use crate::{
     ptr::Ptr,
 };
 
-/// Room for requests under way.
-const MAX_REQUESTS: u32 = 16384;
 /// The operation in a request's flags (`REQ_OP_MASK`).
 const OPERATION_MASK: u32 = 0xff;
 
@@ -36,7 +34,7 @@ pub struct Progress {
 
 /// Requests under way by address; if the run filters, those of wanted owners only.
 #[map]
-static REQUESTS: HashMap<u64, Progress> = HashMap::with_max_entries(MAX_REQUESTS, 0);
+static REQUESTS: HashMap<u64, Progress> = HashMap::with_max_entries(1, 0);
 
 /// The owners of bios that await their request, by address: for kernels without `block_io_start`.
 #[map]

@@ -24,7 +24,7 @@ static CONNECT_ATTEMPTS: HashMap<u64, Attempt> = HashMap::with_max_entries(8192,
 
 /// The socket whose connect(2) a thread is in.
 #[map]
-static CONNECT_CALLS: HashMap<u32, u64> = HashMap::with_max_entries(8192, 0);
+static CONNECT_CALLS: HashMap<u32, u64> = HashMap::with_max_entries(4096, 0);
 
 pub const EINPROGRESS: i32 = 115;
 

@@ -4,7 +4,10 @@ use clap::Args;
 use tracer_common::block::{self, FLAGS, FLAGS_FROM, OPERATIONS};
 
 use super::Plan;
-use crate::{bpf::hook::Hook, system::disks};
+use crate::{
+    bpf::hook::Hook,
+    system::{disks, room},
+};
 
 /// Bios that may await their requests at a time.
 const OWNED_BIOS: u32 = 16384;
@@ -33,6 +36,7 @@ pub fn plan(plan: &mut Plan, disk: OneDisk, tells_owners: bool) -> anyhow::Resul
         plan.entries("BIO_OWNERS", OWNED_BIOS);
         plan.set("SEES_OWNERS", 1_u32);
     }
+    plan.entries("REQUESTS", room::for_requests());
     plan.hook(&[&[Hook::TpBtf("block_rq_issue")], &[Hook::RawTp("block_rq_issue")]]);
     plan.hook(&[&[Hook::TpBtf("block_rq_complete")], &[Hook::RawTp("block_rq_complete")]]);
     plan.hook(&[&[Hook::TpBtf("block_rq_requeue")], &[Hook::RawTp("block_rq_requeue")]]);

@@ -1,4 +1,4 @@
-//! How many entries maps of threads and of sockets need: more than there are now.
+//! How many entries maps need: more than there are threads, sockets or requests now.
 
 use std::fs;
 
@@ -16,6 +16,13 @@ pub fn for_threads() -> u32 {
 #[must_use]
 pub fn for_sockets() -> u32 {
     room(sockets(&read("/proc/net/sockstat")))
+}
+
+/// For an entry a block request under way: disks have queues by CPU, each with room for hundreds.
+#[must_use]
+pub fn for_requests() -> u32 {
+    let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64);
+    room(Some(cpus * 128))
 }
 
 fn read(file: &str) -> String {

@@ -18,8 +18,8 @@ use crate::{
     tool::{About, Domain, Shape, Tool},
 };
 
-/// Files of processes that there is room for at a time, in 5 MB; idle ones make room for new ones.
-const FILES: u32 = 32768;
+/// Files of processes that there is room for at a time; idle ones make room for new ones.
+const FILES: u32 = 10240;
 
 pub struct Filetop {
     by_directory: bool,

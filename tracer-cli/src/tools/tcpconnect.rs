@@ -18,6 +18,9 @@ use crate::{
 
 pub struct Tcpconnect;
 
+/// Pairs of addresses with a port that a summary has room for.
+const KEYS: u32 = 8192;
+
 #[derive(clap::Args)]
 pub struct Flags {
     #[command(flatten)]
@@ -48,6 +51,7 @@ impl Tool for Tcpconnect {
         net::plan_remote_ports(plan, &flags.port)?;
         let summary = flags.summary.is_wanted();
         plan.set("SUMMARY", u32::from(summary));
+        plan.entries("COUNTS", if summary { KEYS } else { 1 });
         Ok(if summary {
             Shape::Top(Box::new(Summary { rhythm: flags.summary.rhythm() }))
         } else {

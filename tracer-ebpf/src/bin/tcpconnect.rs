@@ -24,7 +24,7 @@ use tracer_ebpf::{
 
 /// Attempts by addresses, for the summary.
 #[map]
-static COUNTS: PerCpuHashMap<Key, u64> = PerCpuHashMap::with_max_entries(8192, 0);
+static COUNTS: PerCpuHashMap<Key, u64> = PerCpuHashMap::with_max_entries(1, 0);
 
 #[unsafe(no_mangle)]
 static FAILED_ONLY: Global<u32> = Global::new(0);
