@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Bios that may await their requests at a time.
-const OWNED_BIOS: u32 = 16384;
+const OWNED_BIOS: u32 = 4096;
 
 /// `--disk`, in tools that follow block requests.
 #[derive(Args, Clone, Debug)]

@@ -13,7 +13,7 @@ use tracer_ebpf::{block, clock, follow_requests, hist, interruptible_tracepoint,
 const MINOR_BITS: u32 = 20;
 
 #[map]
-static COUNTS: PerCpuHashMap<Key, Counts> = PerCpuHashMap::with_max_entries(8192, 0);
+static COUNTS: PerCpuHashMap<Key, Counts> = PerCpuHashMap::with_max_entries(4096, 0);
 
 follow_requests!();
 interruptible_tracepoint!(block_rq_complete => on_complete);

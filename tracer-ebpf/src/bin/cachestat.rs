@@ -66,7 +66,7 @@ struct Visit {
 
 /// Old ones make room for new ones: they only matter from one event of a call to the next.
 #[map]
-static VISITS: LruHashMap<Place, Visit> = LruHashMap::with_max_entries(16384, 0);
+static VISITS: LruHashMap<Place, Visit> = LruHashMap::with_max_entries(8192, 0);
 
 tracepoint!(mm_filemap_get_pages => on_get_pages);
 tracepoint!(mm_filemap_fault => on_fault);
