@@ -125,6 +125,8 @@ pub struct Kernel {
     pub user_functions: Vec<UserFunction>,
     /// Say how much work each program is for the verifier.
     pub verbose: bool,
+    /// Load nothing, not even to see whether the kernel takes it.
+    pub only_looks: bool,
     fentry: OnceLock<Result<(), String>>,
 }
 
@@ -144,6 +146,7 @@ impl Kernel {
             tracefs: Tracefs::find(),
             user_functions: Vec::new(),
             verbose: false,
+            only_looks: false,
             fentry: OnceLock::new(),
         }
     }
@@ -172,7 +175,7 @@ impl Kernel {
             },
             Hook::Fentry(_) | Hook::Fexit(_) => {
                 self.typed_id(hook)?;
-                self.fentry().map_err(HookError::Absent)
+                if self.only_looks { Ok(()) } else { self.fentry().map_err(HookError::Absent) }
             }
             Hook::Kprobe(_) => kprobe_pmu().map(drop),
             Hook::Uprobe(_) | Hook::Uretprobe(_) => uprobe_pmu().map(drop),

@@ -117,6 +117,7 @@ impl Session {
         caps::raise_memlock();
         let mut kernel = read_kernel(common.btf.as_deref(), &wanted_names(&object, plan))?;
         kernel.verbose = common.verbose > 1;
+        kernel.only_looks = common.dry_run;
         if common.dry_run {
             return dry_run(&kernel, plan, &object, common.verbose).map(|()| None);
         }

@@ -21,6 +21,8 @@ const MACHINE: &[&str] = &["-smp", "2", "-m", "1024", "-nodefaults", "-display",
 /// QEMU 7.2 now and then garbles the flags after an emulated cmpxchg16b, which kernels use to
 /// allocate memory where a processor has it: one boot of 6.12.107 in five panicked.
 const PROCESSOR: &str = "max,cx16=off";
+/// How long the kernel waits before it calls a processor stuck: one that is emulated may have to wait for ours.
+const PATIENCE: &str = "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Accelerator {
@@ -117,7 +119,7 @@ impl<'a> Machine<'a> {
         qemu.arg("-drive").arg(drive).args(["-device", "virtio-blk-pci,drive=disk"]);
         let name = self.kernel.series.name;
         qemu.arg("-append");
-        qemu.arg(format!("console=ttyS0 panic=-1 quiet TRACER_KERNEL={name} {variables}"));
+        qemu.arg(format!("console=ttyS0 panic=-1 quiet {PATIENCE} TRACER_KERNEL={name} {variables}"));
         qemu
     }
 
