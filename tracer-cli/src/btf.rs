@@ -431,6 +431,8 @@ mod tests {
         // Renamed in 5.14.
         "BTF_task_struct____state",
         "BTF_task_struct__state",
+        // Since 5.11; before, the thread's fields are read by helper.
+        "BTFE_bpf_func_id__BPF_FUNC_get_current_task_btf",
         // Ids until 6.0, pointers from 6.1 on.
         "BTF_cgroup__ancestors",
         "BTF_cgroup__ancestor_ids",
