@@ -259,9 +259,10 @@ fn kernel_bytes(pid: u32) -> KernelBytes {
     bytes
 }
 
-/// CPUs that this machine has.
+/// CPUs that could ever be online: the width of per-CPU values.
 pub fn cpus() -> u64 {
-    thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64)
+    let list = fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
+    list.trim().rsplit([',', '-']).next().and_then(|last| last.parse().ok()).map_or(1, |last: u64| last + 1)
 }
 
 /// Lines that hold the mark, and bytes.

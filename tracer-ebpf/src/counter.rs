@@ -2,6 +2,25 @@
 
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
+use aya_ebpf::{bindings::BPF_NOEXIST, maps::HashMap};
+
+use crate::emit;
+
+/// The counters of a key, new ones if it has none; none, and an event lost, if the map is full.
+#[inline(always)]
+pub fn of<K, V: Default>(map: &HashMap<K, V>, key: &K) -> Option<*mut V> {
+    if let Some(counters) = map.get_ptr_mut(key) {
+        return Some(counters);
+    }
+    // Another CPU may have made it meanwhile.
+    let _ = map.insert(key, V::default(), BPF_NOEXIST.into());
+    let counters = map.get_ptr_mut(key);
+    if counters.is_none() {
+        emit::lost();
+    }
+    counters
+}
+
 /// Adds to a counter.
 ///
 /// # Safety

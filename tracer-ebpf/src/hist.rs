@@ -2,7 +2,6 @@
 
 use aya_ebpf::{
     Global,
-    bindings::BPF_NOEXIST,
     macros::map,
     maps::{HashMap, PerCpuArray},
 };
@@ -11,7 +10,7 @@ use tracer_common::{
     histogram::{SLOTS, slot},
 };
 
-use crate::{counter, emit};
+use crate::counter;
 
 /// The histogram of all values, by slot.
 #[map]
@@ -48,20 +47,8 @@ pub fn add(ns: u64, key: impl FnOnce() -> (u64, [u8; 16])) {
         return;
     }
     let (id, name) = key();
-    let key = Key { id, name, slot, unused: 0 };
-    if count(&key).is_none() {
-        // Another CPU may have made it meanwhile.
-        let _ = HISTS.insert(key, 0, BPF_NOEXIST.into());
-        if count(&key).is_none() {
-            emit::lost();
-        }
+    if let Some(count) = counter::of(&HISTS, &Key { id, name, slot, unused: 0 }) {
+        // SAFETY: the map's value, aligned and valid as long as the program runs.
+        unsafe { counter::add(count, 1) };
     }
-}
-
-#[inline(always)]
-fn count(key: &Key) -> Option<()> {
-    let count = HISTS.get_ptr_mut(key)?;
-    // SAFETY: the map's value, aligned and valid as long as the program runs.
-    unsafe { counter::add(count, 1) };
-    Some(())
 }

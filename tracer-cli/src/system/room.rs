@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use crate::bpf::map::possible_cpus;
+
 /// Room that there is at least: a small machine may start many at once.
 const LEAST: u64 = 8192;
 const MOST: u64 = 1 << 20;
@@ -21,8 +23,7 @@ pub fn for_sockets() -> u32 {
 /// For an entry a block request under way: disks have queues by CPU, each with room for hundreds.
 #[must_use]
 pub fn for_requests() -> u32 {
-    let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64);
-    room(Some(cpus * 128))
+    room(Some(possible_cpus() as u64 * 128))
 }
 
 fn read(file: &str) -> String {

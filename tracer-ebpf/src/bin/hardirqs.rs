@@ -2,14 +2,12 @@
 #![no_std]
 #![no_main]
 
-use aya_ebpf::{
-    bindings::BPF_NOEXIST, helpers::generated::bpf_probe_read_kernel_str, macros::map, maps::PerCpuHashMap,
-};
+use aya_ebpf::{helpers::generated::bpf_probe_read_kernel_str, macros::map, maps::PerCpuHashMap};
 use tracer_common::{
     spans::Counts,
     tools::hardirqs::{Handler, NAME_LEN},
 };
-use tracer_ebpf::{emit, hist, kernel::irqaction, program::Args, ptr::Ptr, spans, tracepoint};
+use tracer_ebpf::{hist, kernel::irqaction, program::Args, ptr::Ptr, spans, tally, tracepoint};
 
 /// Spans of each handler.
 #[map]
@@ -32,7 +30,8 @@ fn on_exit<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
         hist::add(ns, || (u64::from(args.get(0) as u32), name(args)));
         return Some(());
     }
-    spans::add(counts(args)?, ns);
+    // SAFETY: this CPU's own value.
+    unsafe { spans::add(counts(args)?, ns) };
     Some(())
 }
 
@@ -46,19 +45,8 @@ fn name<const N: usize, const DIRECT: bool>(args: Args<DIRECT>) -> [u8; N] {
 }
 
 #[inline(always)]
-fn counts<const DIRECT: bool>(args: Args<DIRECT>) -> Option<&'static mut Counts> {
-    let handler = Handler { irq: args.get(0) as u32, name: name::<NAME_LEN, DIRECT>(args) };
-    let mut counts = HANDLERS.get_ptr_mut(handler);
-    if counts.is_none() {
-        // Another CPU may have made it meanwhile.
-        let _ = HANDLERS.insert(handler, Counts::default(), BPF_NOEXIST.into());
-        counts = HANDLERS.get_ptr_mut(handler);
-    }
-    if counts.is_none() {
-        emit::lost();
-    }
-    // SAFETY: this CPU's own value, and handlers of interrupts do not interrupt each other.
-    counts.map(|counts| unsafe { &mut *counts })
+fn counts<const DIRECT: bool>(args: Args<DIRECT>) -> Option<*mut Counts> {
+    tally::of(&HANDLERS, &Handler { irq: args.get(0) as u32, name: name::<NAME_LEN, DIRECT>(args) })
 }
 
 tracer_ebpf::object!();

@@ -19,7 +19,7 @@ use tracer_ebpf::{
     program::Args,
     ptr::Ptr,
     sock::state::{CLOSE, ESTABLISHED, SYN_SENT},
-    syscall_returns,
+    syscall_returns, tally,
 };
 
 /// Attempts by addresses, for the summary.
@@ -75,11 +75,9 @@ fn report(sk: u64, errno: i32) -> Option<()> {
 #[inline(always)]
 fn count(addresses: Addresses) {
     let key = Key { sport: 0, ..addresses };
-    if let Some(count) = COUNTS.get_ptr_mut(key) {
+    if let Some(count) = tally::of(&COUNTS, &key) {
         // SAFETY: this CPU's own counter.
         unsafe { *count += 1 };
-    } else if COUNTS.insert(key, 1, 0).is_err() {
-        emit::lost();
     }
 }
 

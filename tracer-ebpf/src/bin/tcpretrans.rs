@@ -4,7 +4,7 @@
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::{Global, bindings::BPF_NOEXIST, macros::map, maps::HashMap};
+use aya_ebpf::{Global, macros::map, maps::HashMap};
 use tracer_common::tools::tcpretrans::{Counts, Event, FAST, Key, RTO, SYNACK, TLP};
 use tracer_ebpf::{
     clock::now,
@@ -106,14 +106,7 @@ fn tell(owner: u64, ends: u64, kind: u32, state: u8) -> Option<()> {
 
 #[inline(always)]
 fn count(key: &Key, kind: u32) -> Option<()> {
-    if COUNTS.get_ptr(key).is_none() {
-        // Another CPU may have made it meanwhile.
-        let _ = COUNTS.insert(key, Counts::default(), BPF_NOEXIST.into());
-    }
-    let Some(counts) = COUNTS.get_ptr_mut(key) else {
-        emit::lost();
-        return None;
-    };
+    let counts = counter::of(&COUNTS, key)?;
     // SAFETY: the map's value, aligned and valid as long as the program runs.
     unsafe {
         counter::add(&raw mut (*counts).count, 1);

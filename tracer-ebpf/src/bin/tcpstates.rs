@@ -8,12 +8,7 @@
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::{
-    Global,
-    bindings::{BPF_ANY, BPF_NOEXIST},
-    macros::map,
-    maps::HashMap,
-};
+use aya_ebpf::{Global, bindings::BPF_ANY, macros::map, maps::HashMap};
 use tracer_common::tools::tcpstates::{Counts, Event, Key};
 use tracer_ebpf::{
     clock::now,
@@ -26,7 +21,7 @@ use tracer_ebpf::{
         state::{CLOSE, CLOSING, FIN_WAIT1, FIN_WAIT2, LAST_ACK, LISTEN, SYN_RECV, SYN_SENT, TIME_WAIT},
         wants,
     },
-    socket_owners, tracepoint,
+    socket_owners,
 };
 
 /// A change of state.
@@ -71,8 +66,8 @@ const WAITS: u32 = 2;
 const CANCELLED: u64 = u64::MAX;
 
 interruptible_tracepoint!(inet_sock_set_state => on_state);
-tracepoint!(tcp_send_reset => on_reset);
-tracepoint!(tcp_destroy_sock => on_destroy);
+interruptible_tracepoint!(tcp_send_reset => on_reset);
+interruptible_tracepoint!(tcp_destroy_sock => on_destroy);
 socket_owners!(on_owner, |_| Some(()));
 
 /// `inet_sock_set_state(sk, oldstate, newstate)`
@@ -231,14 +226,7 @@ fn count(sk: u64, socket: &Socket, old: u32, new: u32, duration_ns: u64) {
             key.addresses.dport = 0;
         }
     }
-    if COUNTS.get_ptr(key).is_none() {
-        // Another CPU may have made it meanwhile.
-        let _ = COUNTS.insert(key, Counts::default(), BPF_NOEXIST.into());
-    }
-    let Some(counts) = COUNTS.get_ptr_mut(key) else {
-        emit::lost();
-        return;
-    };
+    let Some(counts) = counter::of(&COUNTS, &key) else { return };
     // SAFETY: the map's value, aligned and valid as long as the program runs.
     unsafe {
         if duration_ns == CANCELLED {

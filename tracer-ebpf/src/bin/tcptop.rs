@@ -120,14 +120,7 @@ fn count(key: &Key, tx_bytes: u64, rx_bytes: u64) -> Option<()> {
     if (tx_bytes == 0 && rx_bytes == 0) || !wants(&key.addresses) {
         return None;
     }
-    if COUNTS.get_ptr(key).is_none() {
-        // Another CPU may have made it meanwhile.
-        let _ = COUNTS.insert(key, Counts::default(), BPF_NOEXIST.into());
-    }
-    let Some(counts) = COUNTS.get_ptr_mut(key) else {
-        emit::lost();
-        return None;
-    };
+    let counts = counter::of(&COUNTS, key)?;
     // SAFETY: the map's value, aligned and valid as long as the program runs.
     unsafe {
         counter::add(&raw mut (*counts).tx_bytes, tx_bytes);
