@@ -2,9 +2,16 @@
 
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
-use aya_ebpf::{bindings::BPF_NOEXIST, maps::HashMap};
+use aya_ebpf::{
+    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    maps::HashMap,
+};
 
 use crate::emit;
+
+/// The flags of maps whose keys are few in most runs, and new ones rare: entries are made when they are
+/// needed. tracer takes it back on kernels that can't do that everywhere a program runs.
+pub const GROWS: u32 = BPF_F_NO_PREALLOC;
 
 /// The counters of a key, new ones if it has none; none, and an event lost, if the map is full.
 #[inline(always)]

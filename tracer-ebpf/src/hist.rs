@@ -18,7 +18,7 @@ static HIST: PerCpuArray<u64> = PerCpuArray::with_max_entries(SLOTS as u32, 0);
 
 /// Histograms by key and slot.
 #[map]
-static HISTS: HashMap<Key, u64> = HashMap::with_max_entries(1, 0);
+static HISTS: HashMap<Key, u64> = HashMap::with_max_entries(1, counter::GROWS);
 
 /// Whether the run wants a histogram for each key.
 #[unsafe(no_mangle)]

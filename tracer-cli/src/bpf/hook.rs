@@ -134,6 +134,10 @@ pub struct Kernel {
 /// <https://git.kernel.org/torvalds/c/05b24ff9b2cf>.
 pub const SKIPS_NESTED: &str = "bpf_prog_inc_misses_counter";
 
+/// A function of kernels whose hash maps may be without entries made beforehand, whatever the program:
+/// <https://git.kernel.org/torvalds/c/96da3f7d489d>.
+pub const GROWS: &str = "bpf_mem_cache_alloc";
+
 /// A function that every kernel has and that may be traced, to try fentry on.
 pub const FENTRY_PROBE: &str = "vfs_read";
 
@@ -285,6 +289,12 @@ impl Kernel {
         Ok(Loaded { hook, program, nested })
     }
 
+    /// Whether the kernel has a function of this name.
+    #[must_use]
+    pub fn has_function(&self, name: &str) -> bool {
+        self.btf.as_ref().is_some_and(|btf| btf.id(Class::Func, name).is_some())
+    }
+
     /// Loads the copy of a program for events that come while it runs, where the kernel would skip it.
     fn load_nested(
         &self,
@@ -292,8 +302,7 @@ impl Kernel {
         object: &Linked,
         first: sys::ProgramSpec<'_>,
     ) -> Result<Option<OwnedFd>, HookError> {
-        let skips = self.btf.as_ref().is_some_and(|btf| btf.id(Class::Func, SKIPS_NESTED).is_some());
-        let code = object.code(&format!("{hook}+nested")).filter(|_| skips);
+        let code = object.code(&format!("{hook}+nested")).filter(|_| self.has_function(SKIPS_NESTED));
         let Some(code) = code else { return Ok(None) };
         let spec = sys::ProgramSpec { name: code.name, instructions: code.instructions, ..first };
         let loaded = sys::program_load(&spec);

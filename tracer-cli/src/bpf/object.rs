@@ -8,11 +8,15 @@ use std::{
     sync::Arc,
 };
 
-use aya_obj::generated::bpf_map_type;
+use aya_obj::generated::{BPF_F_NO_PREALLOC, bpf_map_type};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget, SectionKind, SymbolKind};
 use thiserror::Error;
 
-use super::{hook::Kernel, map::Map, sys};
+use super::{
+    hook::{GROWS, Kernel},
+    map::Map,
+    sys,
+};
 use crate::btf::{Btf, Class};
 
 /// The offset of a field this kernel does not have; `tracer_ebpf::ptr::MISSING`.
@@ -149,6 +153,8 @@ pub struct Object {
     /// Maps that some program uses.
     used_maps: BTreeSet<String>,
     map_entries: HashMap<String, u32>,
+    /// The kernel can make a hash map's entries one by one where programs run.
+    grows: bool,
 }
 
 impl Object {
@@ -172,6 +178,7 @@ impl Object {
             symbols: Vec::new(),
             used_maps: BTreeSet::new(),
             map_entries: HashMap::new(),
+            grows: false,
         };
         for symbol in elf.symbols() {
             let (name, Some(section)) = (symbol.name()?, symbol.section_index()) else { continue };
@@ -211,6 +218,7 @@ impl Object {
     /// # Errors
     /// If the object file is damaged.
     pub fn resolve(&mut self, kernel: &Kernel) -> Result<(), ObjectError> {
+        self.grows = kernel.has_function(GROWS);
         for symbol in std::mem::take(&mut self.symbols) {
             let value = kernel.resolve(&symbol.query, symbol.size);
             let value = value.unwrap_or_else(|| symbol.query.absent());
@@ -248,8 +256,8 @@ impl Object {
             if let Some(&entries) = self.map_entries.get(&name) {
                 map.set_max_entries(entries);
             }
-            let fd =
-                create_map(&name, &map).map_err(|source| ObjectError::Map { name: name.clone(), source })?;
+            let fd = create_map(&name, &map, self.grows)
+                .map_err(|source| ObjectError::Map { name: name.clone(), source })?;
             maps.insert(name, (map, fd));
         }
         let text: HashSet<usize> = self.obj.functions.keys().map(|(section, _)| *section).collect();
@@ -269,14 +277,15 @@ impl Object {
     }
 }
 
-fn create_map(name: &str, map: &aya_obj::Map) -> io::Result<OwnedFd> {
+fn create_map(name: &str, map: &aya_obj::Map, grows: bool) -> io::Result<OwnedFd> {
+    let unsupported = if grows { 0 } else { BPF_F_NO_PREALLOC };
     let spec = sys::MapSpec {
         name: name.trim_start_matches('.'),
         map_type: map.map_type(),
         key_size: map.key_size(),
         value_size: map.value_size(),
         max_entries: map.max_entries(),
-        flags: map.map_flags(),
+        flags: map.map_flags() & !unsupported,
     };
     let fd = sys::map_create(&spec)?;
     if spec.map_type == bpf_map_type::BPF_MAP_TYPE_ARRAY as u32 && name.starts_with('.') {

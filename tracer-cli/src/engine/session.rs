@@ -27,7 +27,8 @@ use crate::{
     bpf::{
         caps,
         hook::{
-            self, FENTRY_PROBE, Hook, HookError, Kernel, Link, Loaded, Point, SKIPS_NESTED, UserFunction,
+            self, FENTRY_PROBE, GROWS, Hook, HookError, Kernel, Link, Loaded, Point, SKIPS_NESTED,
+            UserFunction,
         },
         map::Map,
         object::{Linked, Object, Symbol},
@@ -101,7 +102,7 @@ fn no_btf() -> Failure {
 pub fn wanted_names(object: &Object, plan: &Plan) -> Vec<(Class, String)> {
     let fields = object.symbols().iter().flat_map(|symbol| symbol.query.names());
     let hooks = plan.hooks().filter_map(|hook| hook.btf_name());
-    let probes = [SKIPS_NESTED, FENTRY_PROBE].map(|name| (Class::Func, name.to_owned()));
+    let probes = [SKIPS_NESTED, GROWS, FENTRY_PROBE].map(|name| (Class::Func, name.to_owned()));
     fields.chain(hooks).chain(probes).collect()
 }
 

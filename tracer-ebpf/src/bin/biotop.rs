@@ -7,13 +7,15 @@ use tracer_common::{
     block::{READ, WRITE, operation},
     tools::biotop::{Counts, Key},
 };
-use tracer_ebpf::{block, clock, follow_requests, hist, interruptible_tracepoint, program::Args, tally};
+use tracer_ebpf::{
+    block, clock, counter, follow_requests, hist, interruptible_tracepoint, program::Args, tally,
+};
 
 /// How far a device number's major part is shifted (`MINORBITS`).
 const MINOR_BITS: u32 = 20;
 
 #[map]
-static COUNTS: PerCpuHashMap<Key, Counts> = PerCpuHashMap::with_max_entries(4096, 0);
+static COUNTS: PerCpuHashMap<Key, Counts> = PerCpuHashMap::with_max_entries(4096, counter::GROWS);
 
 follow_requests!();
 interruptible_tracepoint!(block_rq_complete => on_complete);

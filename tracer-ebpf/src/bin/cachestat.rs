@@ -12,7 +12,7 @@ use tracer_common::{
     tools::cachestat::Counts,
 };
 use tracer_ebpf::{
-    emit,
+    counter, emit,
     filter::{self, Current},
     function_end,
     kernel::{address_space, folio, kiocb, page, vm_fault},
@@ -37,7 +37,7 @@ static BTFE_pageflags__PG_head: Global<u64> = Global::new(0);
 #[map]
 static TOTAL: PerCpuArray<Counts> = PerCpuArray::with_max_entries(1, 0);
 #[map]
-static PROCESSES: PerCpuHashMap<Process, Counts> = PerCpuHashMap::with_max_entries(1, 0);
+static PROCESSES: PerCpuHashMap<Process, Counts> = PerCpuHashMap::with_max_entries(1, counter::GROWS);
 
 /// A thread at a file.
 #[repr(C)]

@@ -26,7 +26,7 @@ static BY_DIRECTORY: Global<u32> = Global::new(0);
 
 /// Not one for each CPU: there would be no room for many files on large machines.
 #[map]
-static FILES: HashMap<Key, Counts> = HashMap::with_max_entries(1, 0);
+static FILES: HashMap<Key, Counts> = HashMap::with_max_entries(1, counter::GROWS);
 
 /// Room for a path's names.
 const PATH_MAX: usize = 4096;

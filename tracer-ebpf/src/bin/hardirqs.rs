@@ -7,11 +7,11 @@ use tracer_common::{
     spans::Counts,
     tools::hardirqs::{Handler, NAME_LEN},
 };
-use tracer_ebpf::{hist, kernel::irqaction, program::Args, ptr::Ptr, spans, tally, tracepoint};
+use tracer_ebpf::{counter, hist, kernel::irqaction, program::Args, ptr::Ptr, spans, tally, tracepoint};
 
 /// Spans of each handler.
 #[map]
-static HANDLERS: PerCpuHashMap<Handler, Counts> = PerCpuHashMap::with_max_entries(4096, 0);
+static HANDLERS: PerCpuHashMap<Handler, Counts> = PerCpuHashMap::with_max_entries(4096, counter::GROWS);
 
 tracepoint!(irq_handler_entry => on_entry);
 tracepoint!(irq_handler_exit => on_exit);

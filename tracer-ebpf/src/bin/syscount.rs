@@ -14,7 +14,7 @@ use tracer_common::{
 };
 use tracer_ebpf::{
     call_time::{self, on_thread_end},
-    emit,
+    counter, emit,
     filter::{self, Current},
     kernel::pt_regs,
     program::Args,
@@ -48,7 +48,7 @@ static WANTED: Array<u8> = Array::with_max_entries(SLOTS, 0);
 #[map]
 static CALLS: PerCpuArray<Counts> = PerCpuArray::with_max_entries(SLOTS, 0);
 #[map]
-static PROCESSES: PerCpuHashMap<Process, Counts> = PerCpuHashMap::with_max_entries(1, 0);
+static PROCESSES: PerCpuHashMap<Process, Counts> = PerCpuHashMap::with_max_entries(1, counter::GROWS);
 
 syscall_names!();
 tracepoint!(sys_enter => on_enter);

@@ -14,7 +14,7 @@ use tracer_common::{
 };
 use tracer_ebpf::{
     connect::{self, EINPROGRESS},
-    emit, interruptible_tracepoint,
+    counter, emit, interruptible_tracepoint,
     kernel::sock,
     program::Args,
     ptr::Ptr,
@@ -24,7 +24,7 @@ use tracer_ebpf::{
 
 /// Attempts by addresses, for the summary.
 #[map]
-static COUNTS: PerCpuHashMap<Key, u64> = PerCpuHashMap::with_max_entries(1, 0);
+static COUNTS: PerCpuHashMap<Key, u64> = PerCpuHashMap::with_max_entries(1, counter::GROWS);
 
 #[unsafe(no_mangle)]
 static FAILED_ONLY: Global<u32> = Global::new(0);

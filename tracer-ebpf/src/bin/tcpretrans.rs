@@ -21,7 +21,7 @@ use tracer_ebpf::{
 };
 
 #[map]
-static COUNTS: HashMap<Key, Counts> = HashMap::with_max_entries(1, 0);
+static COUNTS: HashMap<Key, Counts> = HashMap::with_max_entries(1, counter::GROWS);
 
 #[unsafe(no_mangle)]
 static SUMMARY: Global<u32> = Global::new(0);

@@ -49,7 +49,7 @@ struct Held {
 #[map]
 static HELD: HashMap<u64, Held> = HashMap::with_max_entries(1, 0);
 #[map]
-static COUNTS: HashMap<Key, Counts> = HashMap::with_max_entries(1, 0);
+static COUNTS: HashMap<Key, Counts> = HashMap::with_max_entries(1, counter::GROWS);
 
 /// Owners matter, so a change waits until its socket's is known.
 #[unsafe(no_mangle)]

@@ -32,7 +32,7 @@ use tracer_ebpf::{
 };
 
 #[map]
-static COUNTS: HashMap<Key, Counts> = HashMap::with_max_entries(8192, 0);
+static COUNTS: HashMap<Key, Counts> = HashMap::with_max_entries(8192, counter::GROWS);
 
 /// What a socket's counters were when they were last read.
 #[map]
