@@ -3,13 +3,15 @@
 use std::{ffi::OsString, path::Path, process::ExitCode};
 
 use clap::{ArgMatches, Args, Command, FromArgMatches, error::ErrorKind};
+use clap_complete::Shell;
 
 use crate::{
     bpf::object::Object,
     doctor,
     engine::{Plan, common::Common, dist, session::Session, snoop, top},
     error::{FAILED, FAILED_WITH_COMMAND, Failure},
-    list, objects,
+    help, list, objects,
+    output::Column,
     tool::{Entry, Shape},
     tools,
 };
@@ -79,6 +81,8 @@ fn run(mut args: Vec<OsString>) -> anyhow::Result<u8> {
     match command().try_get_matches_from(args)?.subcommand() {
         Some(("list", matches)) => list::run(matches.get_flag("json")),
         Some(("doctor", matches)) => doctor::run(matches.get_flag("json")),
+        Some(("help", matches)) => help(matches),
+        Some(("completions", matches)) => completions(matches),
         _ => Err(Failure::Usage(unknown_tool(&name)).into()),
     }
 }
@@ -96,11 +100,27 @@ fn command() -> Command {
         .subcommand_value_name("TOOL")
         .subcommand_help_heading("Commands and tools")
         .allow_external_subcommands(true)
+        .disable_help_subcommand(true)
         .subcommand(Command::new("list").about("Show the tools by domain").arg(json()))
         .subcommand(
             Command::new("doctor")
                 .about("Show what this kernel allows, and which tools run here")
                 .arg(json()),
+        )
+        .subcommand(
+            Command::new("help")
+                .about("Show the page of a tool: what it is for, flags, columns, examples, caveats")
+                .arg(
+                    clap::arg!([TOOL] "The tool; without it, the list of all")
+                        .value_parser(tools::names().collect::<Vec<_>>())
+                        .hide_possible_values(true),
+                )
+                .arg(clap::arg!(--man "As source for man(1)")),
+        )
+        .subcommand(
+            Command::new("completions")
+                .about("Print what makes a shell complete tracer's command lines")
+                .arg(clap::arg!(<SHELL>).value_parser(["bash", "zsh", "fish"])),
         );
     for tool in tools::TOOLS {
         command = command.subcommand(tool_command(tool));
@@ -108,7 +128,7 @@ fn command() -> Command {
     command
 }
 
-fn tool_command(tool: &Entry) -> Command {
+pub fn tool_command(tool: &Entry) -> Command {
     let command = Command::new(tool.about.name)
         .bin_name(format!("tracer {}", tool.about.name))
         .visible_aliases(tool.about.aliases.iter().copied());
@@ -117,11 +137,30 @@ fn tool_command(tool: &Entry) -> Command {
     Common::augment_args((tool.augment)(command)).about(tool.about.summary).long_about(None)
 }
 
+/// The page of a tool. Without one it is the same as `--help`, but for man(1), which has a page on all.
+fn help(matches: &ArgMatches) -> anyhow::Result<u8> {
+    let tool = matches.get_one::<String>("TOOL").map(String::as_str);
+    let as_man = matches.get_flag("man");
+    if tool.is_none() && !as_man {
+        return list::print(&command().render_long_help().to_string());
+    }
+    help::run(tool, as_man, tool_command)
+}
+
+fn completions(matches: &ArgMatches) -> anyhow::Result<u8> {
+    let shell = match matches.get_one::<String>("SHELL").map(String::as_str) {
+        Some("zsh") => Shell::Zsh,
+        Some("fish") => Shell::Fish,
+        _ => Shell::Bash,
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "tracer", &mut script);
+    list::print(&String::from_utf8(script)?)
+}
+
 /// An unknown tool's message, with the nearest name if one is near.
 fn unknown_tool(name: &str) -> String {
-    let names =
-        tools::TOOLS.iter().flat_map(|tool| std::iter::once(&tool.about.name).chain(tool.about.aliases));
-    let nearest = names.map(|known| (distance(name, known), *known)).min();
+    let nearest = tools::names().map(|known| (distance(name, known), known)).min();
     match nearest {
         Some((distance, known)) if distance <= name.len().div_ceil(3) => {
             format!("there is no tool {name:?}; did you mean {known}?")
@@ -171,11 +210,7 @@ fn run_tool(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<u8> {
 
 /// The columns of a tool's rows, for its help.
 fn columns_help(tool: &Entry) -> anyhow::Result<String> {
-    let columns = match defaults(tool)?.1 {
-        Shape::Snoop(snoop) => snoop.columns(),
-        Shape::Top(top) => top.columns(),
-        Shape::Dist(_) => return Ok(String::new()),
-    };
+    let Some(columns) = default_columns(tool)? else { return Ok(String::new()) };
     let mut text = "Columns (those in parentheses are left out of the table):\n".to_owned();
     for column in columns {
         let name = if column.shown { column.name.to_owned() } else { format!("({})", column.name) };
@@ -183,6 +218,18 @@ fn columns_help(tool: &Entry) -> anyhow::Result<String> {
         text.push_str(&format!("  {name:<15} {}{unit}\n", column.about));
     }
     Ok(text)
+}
+
+/// The columns of a tool's rows, with the flags it has by default.
+///
+/// # Errors
+/// Those of the tool itself.
+pub fn default_columns(tool: &Entry) -> anyhow::Result<Option<Vec<Column>>> {
+    Ok(match defaults(tool)?.1 {
+        Shape::Snoop(snoop) => Some(snoop.columns()),
+        Shape::Top(top) => Some(top.columns()),
+        Shape::Dist(_) => None,
+    })
 }
 
 /// A tool's plan with the flags it has by default.

@@ -16,6 +16,8 @@ pub const SUITE: Suite = Suite {
         Test::user("doctor", doctor),
         Test::new("doctor_without_privilege", doctor_without_privilege),
         Test::user("help", help),
+        Test::user("a_page_for_every_tool", a_page_for_every_tool),
+        Test::user("completions", completions),
         Test::new("times", times),
         Test::new("no_header", no_header),
         Test::new("quiet_and_verbose", quiet_and_verbose),
@@ -90,6 +92,40 @@ fn help() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// As text and as source for man(1), for the tools and for tracer itself; aliases have their tool's.
+fn a_page_for_every_tool() -> Result<()> {
+    let page = |words: &[&str]| {
+        let output = tracer(&[&["help"], words].concat()).output()?.ok()?;
+        Ok::<_, anyhow::Error>(output.text()?.to_owned())
+    };
+    for tool in tool_names() {
+        let text = page(&[tool])?;
+        for word in [tool, "EXAMPLES", "COLUMNS", "FLAGS", "--duration", "OVERHEAD", "CAVEATS", "EXIT CODES"]
+        {
+            ensure!(text.contains(word), "help {tool} has no {word}: {text}");
+        }
+    }
+    let man = page(&["--man", "opensnoop"])?;
+    ensure!(man.starts_with(".TH \"TRACER-OPENSNOOP\" 1") && man.contains("\n.SH \"CAVEATS\"\n"), "{man}");
+    equal("page of an alias", page(&["ext4slower"])?, page(&["fsslower"])?)?;
+    ensure!(page(&["--man"])?.starts_with(".TH \"TRACER\" 1"), "tracer has no page");
+    equal("help without a tool", page(&[])?.lines().next(), Some("eBPF tracing tools in one static binary"))?;
+    let wrong = tracer(&["help", "opensnop"]).output()?;
+    ensure!(wrong.fails(2)?.contains("opensnoop"), "no hint: {wrong}");
+    Ok(())
+}
+
+fn completions() -> Result<()> {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = tracer(&["completions", shell]).output()?.ok()?;
+        let script = output.text()?;
+        for word in tool_names().chain(["ext4slower", "ready-file", "doctor"]) {
+            ensure!(script.contains(word), "{shell}: {word} is not completed");
+        }
+    }
+    tracer(&["completions", "tcsh"]).output()?.fails(2).map(drop)
 }
 
 /// The lines of opensnoop beside three opens.

@@ -65,3 +65,8 @@ pub const TOOLS: &[Entry] = &[
 pub fn find(name: &str) -> Option<&'static Entry> {
     TOOLS.iter().find(|tool| tool.is_called(name))
 }
+
+/// The names and aliases of all tools.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TOOLS.iter().flat_map(|tool| std::iter::once(&tool.about.name).chain(tool.about.aliases)).copied()
+}

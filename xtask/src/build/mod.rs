@@ -43,7 +43,8 @@ impl Options {
 /// Build everything that the tool consists of; returns the binary's path.
 pub fn tracer(workspace: &Workspace, options: &Options) -> Result<PathBuf> {
     kernel_objects(workspace, options)?;
-    static_binary(workspace, "tracer-cli", "tracer", &["tracer-cli", "target/bpf"], options.features())
+    let inputs = &["tracer-cli", "target/bpf", "docs/tools", "README.md"];
+    static_binary(workspace, "tracer-cli", "tracer", inputs, options.features())
 }
 
 /// Build the scenario runner; returns its path.

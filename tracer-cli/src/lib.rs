@@ -1,0 +1,17 @@
+//! tracer: eBPF tracing tools in one static binary.
+
+mod bpf;
+mod btf;
+mod cli;
+mod doctor;
+mod engine;
+mod error;
+mod help;
+mod list;
+mod objects;
+mod output;
+mod system;
+mod tool;
+mod tools;
+
+pub use cli::main;
