@@ -42,6 +42,8 @@ pub enum Shape {
     Dist,
     /// A row an interval, of counts.
     Interval,
+    /// A row a stack, with its `count`, and a tree instead of the table.
+    Stack,
 }
 
 #[derive(Clone, Copy)]
@@ -118,7 +120,7 @@ impl Standard {
             Shape::Top if !self.keys.contains(&"count") => {
                 rows::sum(&chosen, "reads") + rows::sum(&chosen, "writes")
             }
-            Shape::Top | Shape::Dist => rows::sum(&chosen, "count"),
+            Shape::Top | Shape::Dist | Shape::Stack => rows::sum(&chosen, "count"),
             Shape::TopBy(key) => rows::sum(&chosen, key),
             Shape::Interval => self.keys.iter().map(|key| rows::sum(&chosen, key)).sum(),
         }
@@ -211,6 +213,12 @@ fn prints_a_table(standard: &Standard) -> Result<()> {
         ensure!(has("distribution") && has("*") && has("count="), "no histogram: {lines:?}");
         return Ok(());
     }
+    if standard.shape == Shape::Stack {
+        let has = |part: &str| lines.iter().any(|line| line.ends_with(part));
+        ensure!(has("  FUNCTION") && has("  all"), "no tree: {lines:?}");
+        ensure!(has(r"  a\n1 b\x1b[31m\u{9b}"), "no command name: {lines:?}");
+        return Ok(());
+    }
     let (header, lines) = lines.split_first().context("nothing was printed")?;
     let names: Vec<_> = header.split_whitespace().map(str::to_lowercase).collect();
     equal("header", names, standard.table)?;
@@ -298,7 +306,7 @@ fn stops_after_a_count(standard: &Standard) -> Result<()> {
     let (count, more) = match standard.shape {
         Shape::Snoop => (Some(5), &["--json", "-c", "5"][..]),
         Shape::Interval => (Some(2), &["--json", "1", "2"][..]),
-        Shape::Top | Shape::TopBy(_) | Shape::Dist => (None, &["--json", "1", "2"][..]),
+        Shape::Top | Shape::TopBy(_) | Shape::Dist | Shape::Stack => (None, &["--json", "1", "2"][..]),
     };
     let tool = standard.start(more, &standard.pids(&load.pid()))?;
     load.finish()?;

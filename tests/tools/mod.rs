@@ -14,6 +14,7 @@ mod fsslower;
 mod gethostlatency;
 mod hardirqs;
 mod opensnoop;
+mod profile;
 mod runqlat;
 mod runqslower;
 mod softirqs;
@@ -44,6 +45,7 @@ pub const SUITES: &[&Suite] = &[
     &gethostlatency::SUITE,
     &hardirqs::SUITE,
     &opensnoop::SUITE,
+    &profile::SUITE,
     &runqlat::SUITE,
     &runqslower::SUITE,
     &softirqs::SUITE,

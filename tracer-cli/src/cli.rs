@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use crate::{
     bpf::object::Object,
     doctor,
-    engine::{Plan, common::Common, dist, session::Session, snoop, top},
+    engine::{Plan, common::Common, dist, session::Session, snoop, stack, top},
     error::{FAILED, FAILED_WITH_COMMAND, Failure},
     help, list, objects,
     output::Column,
@@ -204,6 +204,7 @@ fn run_tool(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<u8> {
             Shape::Snoop(snoop) => snoop::run(session, snoop).await,
             Shape::Dist(dist) => dist::run(session, dist).await,
             Shape::Top(top) => top::run(session, top).await,
+            Shape::Stack(tool) => stack::run(session, tool).await,
         }
     })
 }
@@ -228,6 +229,7 @@ pub fn default_columns(tool: &Entry) -> anyhow::Result<Option<Vec<Column>>> {
     Ok(match defaults(tool)?.1 {
         Shape::Snoop(snoop) => Some(snoop.columns()),
         Shape::Top(top) => Some(top.columns()),
+        Shape::Stack(tool) => Some(stack::columns(tool.as_ref())),
         Shape::Dist(_) => None,
     })
 }

@@ -10,6 +10,7 @@ mod help;
 mod list;
 mod objects;
 mod output;
+mod symbols;
 mod system;
 mod tool;
 mod tools;

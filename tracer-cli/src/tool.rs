@@ -2,7 +2,7 @@
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-use crate::engine::{Plan, dist::Dist, snoop::Snoop, top::Top};
+use crate::engine::{Plan, dist::Dist, snoop::Snoop, stack::Stack, top::Top};
 
 /// The part of the system a tool looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +46,8 @@ pub enum Shape {
     Dist(Box<dyn Dist>),
     /// Sorted counters.
     Top(Box<dyn Top>),
+    /// Stacks with weights.
+    Stack(Box<dyn Stack>),
 }
 
 /// A tool. Its kernel programs are the object file of the same name.

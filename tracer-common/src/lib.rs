@@ -12,5 +12,6 @@ pub mod histogram;
 pub mod record;
 pub mod sock;
 pub mod spans;
+pub mod stack;
 pub mod syscall;
 pub mod tools;

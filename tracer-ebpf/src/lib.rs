@@ -27,6 +27,7 @@ pub mod since;
 pub mod slow_file;
 pub mod sock;
 pub mod spans;
+pub mod stack;
 pub mod syscall;
 pub mod syscall_names;
 pub mod tally;

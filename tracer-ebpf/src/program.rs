@@ -21,6 +21,12 @@ impl<const DIRECT: bool> Args<DIRECT> {
         unsafe { self.0.add(n).read_volatile() }
     }
 
+    /// What the kernel gave the program, for helpers that want it.
+    #[inline(always)]
+    pub const fn context(self) -> *const u64 {
+        self.0
+    }
+
     /// The argument `n`, a pointer.
     #[inline(always)]
     pub fn ptr<T>(self, n: usize) -> Ptr<T, DIRECT> {
@@ -187,6 +193,22 @@ macro_rules! function_args {
                 0
             }
         }
+    };
+}
+
+/// Puts a body, `fn(*const u8) -> Option<()>`, on samples of what CPUs do, which it is given the context of: as
+/// `perf_event/NAME` for each of the events that may cause them.
+#[macro_export]
+macro_rules! sampler {
+    ($body:ident on $($name:ident),*) => {
+        ::pastey::paste! {$(
+            #[unsafe(no_mangle)]
+            #[unsafe(link_section = concat!("perf_event/", stringify!($name)))]
+            extern "C" fn [<$name _sample>](context: *const u8) -> i32 {
+                $crate::program::work(|| $body(context));
+                0
+            }
+        )*}
     };
 }
 

@@ -14,6 +14,7 @@ use aya_obj::generated::{bpf_attach_type, bpf_insn, bpf_prog_type};
 use thiserror::Error;
 
 use super::{
+    map::online_cpus,
     object::{Linked, Query},
     sys,
     tracefs::Tracefs,
@@ -36,12 +37,32 @@ pub enum Hook {
     Fexit(&'static str),
     /// A kernel function's start, on kernels without fentry.
     Kprobe(&'static str),
+    /// A sample of what a CPU does, as often as the run wants.
+    Sample(Clock),
     /// An iterator over kernel objects; it runs when asked to.
     Iter(&'static str),
     /// A function of user space at its start, in each file where the run looks at it.
     Uprobe(&'static str),
     /// The same at its return.
     Uretprobe(&'static str),
+}
+
+/// What makes a CPU's samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Clock {
+    /// Its cycles, which the hardware counts: even where interrupts are off.
+    Cycles,
+    /// A timer.
+    Timer,
+}
+
+/// How often CPUs are sampled, and which.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sampling {
+    /// Samples a second.
+    pub hz: u32,
+    /// One only.
+    pub cpu: Option<u32>,
 }
 
 /// Where a function of user space is.
@@ -62,6 +83,8 @@ impl fmt::Display for Hook {
             Self::Fentry(name) => write!(f, "fentry/{name}"),
             Self::Fexit(name) => write!(f, "fexit/{name}"),
             Self::Kprobe(name) => write!(f, "kprobe/{name}"),
+            Self::Sample(Clock::Cycles) => write!(f, "perf_event/cycles"),
+            Self::Sample(Clock::Timer) => write!(f, "perf_event/cpu_clock"),
             Self::Iter(name) => write!(f, "iter/{name}"),
             Self::Uprobe(name) => write!(f, "uprobe/{name}"),
             Self::Uretprobe(name) => write!(f, "uretprobe/{name}"),
@@ -76,7 +99,11 @@ impl Hook {
             Self::TpBtf(name) | Self::RawTp(name) => Some((Class::Typedef, format!("btf_trace_{name}"))),
             Self::Fentry(name) | Self::Fexit(name) => Some((Class::Func, (*name).to_owned())),
             Self::Iter(name) => Some((Class::Func, format!("bpf_iter_{name}"))),
-            Self::Tracepoint(..) | Self::Kprobe(_) | Self::Uprobe(_) | Self::Uretprobe(_) => None,
+            Self::Tracepoint(..)
+            | Self::Kprobe(_)
+            | Self::Sample(_)
+            | Self::Uprobe(_)
+            | Self::Uretprobe(_) => None,
         }
     }
 }
@@ -123,6 +150,8 @@ pub struct Kernel {
     pub tracefs: Option<Tracefs>,
     /// Where the run looks at functions of user space.
     pub user_functions: Vec<UserFunction>,
+    /// How the run samples, if it does.
+    pub sampling: Sampling,
     /// Say how much work each program is for the verifier.
     pub verbose: bool,
     /// Load nothing, not even to see whether the kernel takes it.
@@ -149,6 +178,7 @@ impl Kernel {
             btf_is_foreign,
             tracefs: Tracefs::find(),
             user_functions: Vec::new(),
+            sampling: Sampling::default(),
             verbose: false,
             only_looks: false,
             fentry: OnceLock::new(),
@@ -184,6 +214,7 @@ impl Kernel {
             Hook::Kprobe(_) => kprobe_pmu().map(drop),
             Hook::Uprobe(_) | Hook::Uretprobe(_) => uprobe_pmu().map(drop),
             Hook::Tracepoint(category, name) => self.tracepoint_id(category, name).map(drop),
+            Hook::Sample(clock) => self.sample(*hook, *clock, 0).map(drop),
         }
     }
 
@@ -212,6 +243,22 @@ impl Kernel {
         sys::raw_tracepoint_open(None, program.as_fd())
             .map(drop)
             .map_err(|error| format!("this kernel refuses fentry ({error})"))
+    }
+
+    /// Opens a CPU's event of samples, which does not count yet.
+    fn sample(&self, hook: Hook, clock: Clock, cpu: u32) -> Result<OwnedFd, HookError> {
+        sys::perf_sample(clock == Clock::Cycles, self.sampling.hz.max(1), cpu).map_err(|error| {
+            match error.raw_os_error() {
+                Some(libc::ENOENT | libc::EOPNOTSUPP | libc::ENODEV) => {
+                    HookError::Absent(format!("this machine has no counter for {hook}"))
+                }
+                Some(libc::EINVAL) => HookError::Absent(format!(
+                    "{hook}: the kernel refuses {} samples a second (see kernel.perf_event_max_sample_rate)",
+                    self.sampling.hz
+                )),
+                _ => HookError::Attach { hook, error },
+            }
+        })
     }
 
     fn tracepoint_id(&self, category: &str, name: &str) -> Result<u64, HookError> {
@@ -249,12 +296,13 @@ impl Kernel {
             BPF_TRACE_FENTRY, BPF_TRACE_FEXIT, BPF_TRACE_ITER, BPF_TRACE_RAW_TP, BPF_TRACE_UPROBE_MULTI,
         };
         use bpf_prog_type::{
-            BPF_PROG_TYPE_KPROBE, BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_TRACEPOINT,
-            BPF_PROG_TYPE_TRACING,
+            BPF_PROG_TYPE_KPROBE, BPF_PROG_TYPE_PERF_EVENT, BPF_PROG_TYPE_RAW_TRACEPOINT,
+            BPF_PROG_TYPE_TRACEPOINT, BPF_PROG_TYPE_TRACING,
         };
         match hook {
             Hook::Kprobe(_) => kprobe_pmu().map(drop)?,
             Hook::Uprobe(_) | Hook::Uretprobe(_) => uprobe_pmu().map(drop)?,
+            Hook::Sample(_) => self.check(&hook)?,
             _ => {}
         }
         let (kind, attach_type) = match hook {
@@ -265,6 +313,7 @@ impl Kernel {
             Hook::RawTp(_) => (BPF_PROG_TYPE_RAW_TRACEPOINT, None),
             Hook::Tracepoint(..) => (BPF_PROG_TYPE_TRACEPOINT, None),
             Hook::Kprobe(_) => (BPF_PROG_TYPE_KPROBE, None),
+            Hook::Sample(_) => (BPF_PROG_TYPE_PERF_EVENT, None),
             // Kernels that have no such links do not look at it.
             Hook::Uprobe(_) | Hook::Uretprobe(_) => (BPF_PROG_TYPE_KPROBE, Some(BPF_TRACE_UPROBE_MULTI)),
         };
@@ -386,6 +435,10 @@ impl Loaded {
                 let links = attach_to_user(kernel, hook, name, program)?;
                 return Ok(Link { hook, links, program: self.program, nested: None });
             }
+            Hook::Sample(clock) => {
+                let links = attach_to_cpus(kernel, hook, clock, program)?;
+                return Ok(Link { hook, links, program: self.program, nested: None });
+            }
             Hook::Kprobe(name) => {
                 let event = sys::perf_kprobe(kprobe_pmu()?, false, name).map_err(failed)?;
                 sys::perf_attach(event.as_fd(), program).map_err(failed)?;
@@ -426,6 +479,25 @@ fn attach_to_user(
     }
 }
 
+/// Attaches a program to samples of the CPUs that are there now.
+fn attach_to_cpus(
+    kernel: &Kernel,
+    hook: Hook,
+    clock: Clock,
+    program: BorrowedFd<'_>,
+) -> Result<Vec<OwnedFd>, HookError> {
+    let cpus = match kernel.sampling.cpu {
+        Some(cpu) => vec![cpu],
+        None => online_cpus(),
+    };
+    let attach = |cpu| {
+        let event = kernel.sample(hook, clock, cpu)?;
+        let attached = sys::perf_attach(event.as_fd(), program);
+        attached.map(|()| event).map_err(|error| HookError::Attach { hook, error })
+    };
+    cpus.into_iter().map(attach).collect()
+}
+
 /// Detaches programs. From functions of user space that takes the kernel a tenth of a second, so those are
 /// detached side by side.
 pub fn detach(links: &mut Vec<Link>) {
@@ -447,7 +519,7 @@ pub fn detach(links: &mut Vec<Link>) {
 /// An attached program; dropping it detaches it.
 pub struct Link {
     pub hook: Hook,
-    /// One, or for a function of user space one a file.
+    /// One, or for a function of user space one a file, and for samples one a CPU.
     links: Vec<OwnedFd>,
     program: OwnedFd,
     nested: Option<OwnedFd>,

@@ -132,6 +132,23 @@ pub fn possible_cpus() -> usize {
     })
 }
 
+/// The CPUs that are online.
+#[must_use]
+pub fn online_cpus() -> Vec<u32> {
+    let list = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+    cpus(&list).unwrap_or_else(|| vec![0])
+}
+
+/// The numbers in a list such as `0-3,8`.
+fn cpus(list: &str) -> Option<Vec<u32>> {
+    let mut cpus = Vec::new();
+    for range in list.trim().split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        cpus.extend(first.parse::<u32>().ok()?..=last.parse().ok()?);
+    }
+    Some(cpus)
+}
+
 /// The highest number in a list such as `0-3,8`.
 fn last_cpu(list: &str) -> Option<usize> {
     list.trim().rsplit([',', '-']).next()?.parse().ok()

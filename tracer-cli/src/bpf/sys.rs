@@ -11,7 +11,8 @@ use std::{
 };
 
 use aya_obj::generated::{
-    bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_map_type, bpf_prog_info, bpf_prog_type, perf_event_attr,
+    bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_map_type, bpf_prog_info, bpf_prog_type,
+    perf_event_attr, perf_hw_id, perf_sw_ids, perf_type_id,
 };
 
 /// Length of a program's or map's name in the kernel, with its final NUL.
@@ -271,11 +272,16 @@ const PERF_EVENT_IOC_SET_BPF: libc::c_ulong = 0x4004_2408;
 /// `PERF_TYPE_TRACEPOINT`
 pub const PERF_TYPE_TRACEPOINT: u32 = 2;
 
-/// Opens a perf event for all processes, on one CPU: a probe's program runs on every CPU anyway.
+/// Opens the perf event of a probe, for all processes. On one CPU: its program runs on every CPU anyway.
 fn perf_event_open(attr: &mut perf_event_attr) -> io::Result<OwnedFd> {
-    attr.size = size_of::<perf_event_attr>() as u32;
     attr.__bindgen_anon_1.sample_period = 1;
-    let (pid, cpu, group) = (-1, 0, -1);
+    perf_event_open_on(attr, 0)
+}
+
+/// Opens a perf event for all processes, on one CPU.
+fn perf_event_open_on(attr: &mut perf_event_attr, cpu: u32) -> io::Result<OwnedFd> {
+    attr.size = size_of::<perf_event_attr>() as u32;
+    let (pid, group) = (-1, -1);
     // SAFETY: attr is whole and what it points to is valid for the call.
     let fd = unsafe {
         libc::syscall(libc::SYS_perf_event_open, &raw const *attr, pid, cpu, group, PERF_FLAG_FD_CLOEXEC)
@@ -294,6 +300,22 @@ pub fn perf_tracepoint(id: u64) -> io::Result<OwnedFd> {
     attr.type_ = PERF_TYPE_TRACEPOINT;
     attr.config = id;
     perf_event_open(&mut attr)
+}
+
+/// Opens an event that samples a CPU, by its cycles or by a timer.
+pub fn perf_sample(by_cycles: bool, hz: u32, cpu: u32) -> io::Result<OwnedFd> {
+    // SAFETY: all zeroes is a valid perf_event_attr.
+    let mut attr: perf_event_attr = unsafe { mem::zeroed() };
+    let (kind, counter) = match by_cycles {
+        true => (perf_type_id::PERF_TYPE_HARDWARE, perf_hw_id::PERF_COUNT_HW_CPU_CYCLES as u64),
+        false => (perf_type_id::PERF_TYPE_SOFTWARE, perf_sw_ids::PERF_COUNT_SW_CPU_CLOCK as u64),
+    };
+    attr.type_ = kind as u32;
+    attr.config = counter;
+    attr.set_disabled(1);
+    attr.set_freq(1);
+    attr.__bindgen_anon_1.sample_freq = hz.into();
+    perf_event_open_on(&mut attr, cpu)
 }
 
 /// Opens a kprobe (or kretprobe) on a kernel function.

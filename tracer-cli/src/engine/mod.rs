@@ -17,6 +17,7 @@ pub mod session;
 pub mod snoop;
 pub mod sort;
 pub mod spans;
+pub mod stack;
 pub mod task_dist;
 pub mod top;
 

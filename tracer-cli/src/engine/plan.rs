@@ -7,7 +7,7 @@ use zerocopy::{Immutable, IntoBytes};
 use super::common::Common;
 use crate::{
     bpf::{
-        hook::{Hook, Kernel, Point, UserFunction},
+        hook::{Hook, Kernel, Point, Sampling, UserFunction},
         object::Linked,
     },
     system::room,
@@ -35,6 +35,8 @@ pub struct Plan {
     pub setup: Option<Setup>,
     /// Finds where the functions are that hooks in user space are for.
     pub user_functions: Option<FindFunctions>,
+    /// How CPUs are sampled.
+    pub sampling: Sampling,
     /// The run filters by who did something.
     pub filters: bool,
     /// The only processes it looks at, if it is those.

@@ -119,6 +119,7 @@ impl Session {
         let mut kernel = read_kernel(common.btf.as_deref(), &wanted_names(&object, plan))?;
         kernel.verbose = common.verbose > 1;
         kernel.only_looks = common.dry_run;
+        kernel.sampling = plan.sampling;
         if common.dry_run {
             return dry_run(&kernel, plan, &object, common.verbose).map(|()| None);
         }
@@ -337,6 +338,7 @@ fn apply_plan(object: &mut Object, plan: &Plan, common: &Common) -> anyhow::Resu
     }
     let size = ring_size(common.buffer).context("--buffer")?;
     object.set_entries("EVENTS", size);
+    object.set_entries("STACKS", size);
     object.set("TIME_SHOWN", &u32::from(common.shows_time()).to_ne_bytes())?;
     object.set("WAKE_BYTES", &WAKE_BYTES.min(u64::from(size) / 4).to_ne_bytes())?;
     Ok(())

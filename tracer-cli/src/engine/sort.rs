@@ -1,6 +1,6 @@
 //! `--sort`: rows in the order of their columns' values.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, rc::Rc};
 
 use crate::{
     error::Failure,
@@ -55,6 +55,7 @@ pub struct Kept {
 enum Cell {
     Plain(Value<'static>),
     Text(Vec<u8>),
+    Frames(Vec<Rc<str>>),
 }
 
 impl Kept {
@@ -78,6 +79,7 @@ impl Cell {
             Value::Float(number, decimals) => Self::Plain(Value::Float(number, decimals)),
             Value::Errno(errno) => Self::Plain(Value::Errno(errno)),
             Value::Ip(address) => Self::Plain(Value::Ip(address)),
+            Value::Frames(frames) => Self::Frames(frames.to_vec()),
         }
     }
 
@@ -85,6 +87,7 @@ impl Cell {
         match self {
             Self::Plain(value) => *value,
             Self::Text(text) => Value::Text(text),
+            Self::Frames(frames) => Value::Frames(frames),
         }
     }
 }
@@ -97,6 +100,7 @@ fn compare(a: &Value<'_>, b: &Value<'_>) -> Ordering {
         (_, Value::Null) => Ordering::Greater,
         (Value::Text(a), Value::Text(b)) => a.cmp(b),
         (Value::Ip(a), Value::Ip(b)) => a.cmp(b),
+        (Value::Frames(a), Value::Frames(b)) => a.cmp(b),
         (Value::Uint(a), Value::Uint(b)) => a.cmp(b),
         _ => number(a).total_cmp(&number(b)),
     }
@@ -109,7 +113,7 @@ fn number(value: &Value<'_>) -> f64 {
         Value::Int(number) => number as f64,
         Value::Float(number, _) => number,
         Value::Errno(errno) => errno.into(),
-        Value::Null | Value::Text(_) | Value::Ip(_) => 0.0,
+        Value::Null | Value::Text(_) | Value::Ip(_) | Value::Frames(_) => 0.0,
     }
 }
 

@@ -84,12 +84,18 @@ impl Dialect {
             Value::Text(text) => self.text(out, text),
             Value::Errno(errno) => errno::write(out, errno),
             Value::Ip(address) => number::ip(out, address),
+            Value::Frames(frames) => self.quoted(out, |out| escape::frames(out, frames)),
         }
     }
 
     fn text(self, out: &mut Vec<u8>, text: &[u8]) {
+        self.quoted(out, |out| escape::text(out, text));
+    }
+
+    /// Writes text, in quotes if it needs them.
+    fn quoted(self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
         let start = out.len();
-        escape::text(out, text);
+        write(out);
         if self.quotes && needs_quotes(&out[start..]) {
             quote(out, start);
         }

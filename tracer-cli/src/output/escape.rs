@@ -46,6 +46,23 @@ pub fn text(out: &mut Vec<u8>, text: &[u8]) {
     walk::<Text>(out, text);
 }
 
+/// The functions of a stack, `outer;inner`.
+pub fn frames<T: AsRef<str>>(out: &mut Vec<u8>, frames: &[T]) {
+    for (index, frame) in frames.iter().enumerate() {
+        if index > 0 {
+            out.push(b';');
+        }
+        self::frame(out, frame.as_ref());
+    }
+}
+
+/// A function of a stack, which others may follow.
+pub fn frame(out: &mut Vec<u8>, name: &str) {
+    let start = out.len();
+    text(out, name.as_bytes());
+    out[start..].iter_mut().filter(|byte| **byte == b';').for_each(|byte| *byte = b':');
+}
+
 /// Text as the inside of a JSON string.
 pub(super) fn json(out: &mut Vec<u8>, text: &[u8]) {
     walk::<Json>(out, text);

@@ -86,6 +86,16 @@ fn value(out: &mut Vec<u8>, value: Value<'_>) {
         Value::Text(text) => quoted(out, |out| escape::json(out, text)),
         Value::Errno(errno) => quoted(out, |out| errno::write(out, errno)),
         Value::Ip(address) => quoted(out, |out| number::ip(out, address)),
+        Value::Frames(frames) => {
+            out.push(b'[');
+            for (index, frame) in frames.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                quoted(out, |out| escape::json(out, frame.as_bytes()));
+            }
+            out.push(b']');
+        }
     }
 }
 

@@ -116,6 +116,12 @@ impl Printer {
         self.block_open = true;
     }
 
+    /// Prints lines that are made already, and escaped.
+    pub fn text(&mut self, lines: &[u8]) {
+        self.out.extend_from_slice(lines);
+        self.block_open = true;
+    }
+
     /// Sets what comes of the next interval apart from the last one, in a table. Rows bear their
     /// time themselves; histograms have it in a line above them.
     pub fn interval(&mut self, time_ns: u64) {

@@ -1,6 +1,6 @@
 //! What a tool prints: its columns, and the values of a row.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, rc::Rc};
 
 /// The side of a table's column at which its values stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,8 @@ pub enum Value<'a> {
     /// An errno by its name, or by its number where it has none; 0 is written as [`Value::Null`].
     Errno(i32),
     Ip(IpAddr),
+    /// Functions of a stack, the outermost first: a list in JSON, else `a;b;c`.
+    Frames(&'a [Rc<str>]),
 }
 
 impl Value<'_> {
@@ -75,6 +77,7 @@ impl Value<'_> {
     pub(super) fn normal(self) -> Self {
         match self {
             Value::Errno(0) => Value::Null,
+            Value::Frames([]) => Value::Null,
             Value::Float(number, _) if !number.is_finite() => Value::Null,
             other => other,
         }

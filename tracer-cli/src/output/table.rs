@@ -102,6 +102,7 @@ fn cell(out: &mut Vec<u8>, value: Value<'_>, blanks: Blanks) {
         Value::Text(text) => escape::cell(out, text, blanks),
         Value::Errno(errno) => errno::write(out, errno),
         Value::Ip(address) => number::ip(out, address),
+        Value::Frames(frames) => escape::frames(out, frames),
     }
 }
 

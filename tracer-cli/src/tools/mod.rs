@@ -16,6 +16,7 @@ mod fsslower;
 mod gethostlatency;
 mod hardirqs;
 mod opensnoop;
+mod profile;
 mod runqlat;
 mod runqslower;
 mod softirqs;
@@ -46,6 +47,7 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<gethostlatency::Gethostlatency>(),
     Entry::of::<hardirqs::Hardirqs>(),
     Entry::of::<opensnoop::Opensnoop>(),
+    Entry::of::<profile::Profile>(),
     Entry::of::<runqlat::Runqlat>(),
     Entry::of::<runqslower::Runqslower>(),
     Entry::of::<softirqs::Softirqs>(),

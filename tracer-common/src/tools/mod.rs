@@ -14,6 +14,7 @@ pub mod fsslower;
 pub mod gethostlatency;
 pub mod hardirqs;
 pub mod opensnoop;
+pub mod profile;
 pub mod runqlat;
 pub mod runqslower;
 pub mod softirqs;

@@ -1,0 +1,155 @@
+//! profile: what CPUs do, by samples.
+
+use std::{arch::global_asm, ffi::c_void, fs::File, io::Read, ptr};
+
+use crate::{
+    harness::{Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, json, load, rows},
+    standard::{Events, Shape, Standard, nothing},
+};
+
+pub const SUITE: Suite = Suite {
+    name: "profile",
+    standard: Some(Standard {
+        tool: "profile",
+        shape: Shape::Stack,
+        args: &["--hz", "4999"],
+        keys: &["pid", "tid", "comm", "user_stack", "kernel_stack", "count"],
+        table: &[],
+        load: &["burners", "4"],
+        events: Events::AtLeast(20),
+        of_children: false,
+        needs: nothing,
+    }),
+    tests: &[
+        Test::new("tells_who_burns_how_much", tells_who_burns_how_much),
+        Test::new("folds_stacks", folds_stacks),
+        Test::new("shows_the_kernel_s_functions", shows_the_kernel_s_functions),
+    ],
+    workloads: &[Workload::new("burners", burners), Workload::new("random-bytes", random_bytes)],
+};
+
+// A thread with functions that keep frame pointers, however the rest is compiled: 70 % of its time is
+// one's, 30 % another's. The chain of frames ends where the thread starts.
+global_asm!(
+    ".globl stack_start",
+    ".type stack_start, @function",
+    "stack_start:",
+    "mov rax, rbp",
+    "push 0",
+    "mov rbp, rsp",
+    "push rax",
+    "push rbx",
+    "mov rbx, rdi",
+    "2: call burn_both",
+    "dec rbx",
+    "jnz 2b",
+    "pop rbx",
+    "pop rax",
+    "add rsp, 8",
+    "mov rbp, rax",
+    "xor eax, eax",
+    "ret",
+    ".size stack_start, . - stack_start",
+    ".type burn_both, @function",
+    "burn_both:",
+    "push rbp",
+    "mov rbp, rsp",
+    "call burn_seventy",
+    "call burn_thirty",
+    "pop rbp",
+    "ret",
+    ".size burn_both, . - burn_both",
+    ".type burn_seventy, @function",
+    "burn_seventy:",
+    "push rbp",
+    "mov rbp, rsp",
+    "mov rcx, 10500000",
+    "2: dec rcx",
+    "jnz 2b",
+    "pop rbp",
+    "ret",
+    ".size burn_seventy, . - burn_seventy",
+    ".type burn_thirty, @function",
+    "burn_thirty:",
+    "push rbp",
+    "mov rbp, rsp",
+    "mov rcx, 4500000",
+    "2: dec rcx",
+    "jnz 2b",
+    "pop rbp",
+    "ret",
+    ".size burn_thirty, . - burn_thirty",
+);
+
+unsafe extern "C" {
+    safe fn stack_start(rounds: *mut c_void) -> *mut c_void;
+}
+
+/// Burns time in a thread, in so many rounds.
+fn burners(gate: &mut Gate, args: &[String]) -> Result<Value> {
+    let rounds = load::count(args)?;
+    gate.wait(&json!({}))?;
+    let mut thread = 0;
+    // SAFETY: all pointers are valid, and the thread is joined.
+    let failed = unsafe {
+        libc::pthread_create(&raw mut thread, ptr::null(), stack_start, rounds as *mut c_void) != 0
+            || libc::pthread_join(thread, ptr::null_mut()) != 0
+    };
+    ensure!(!failed, "no thread");
+    Ok(json!({}))
+}
+
+/// The functions that the thread's samples are in, the outermost first.
+const BURNERS: [[&str; 4]; 2] = [
+    ["start_thread", "stack_start", "burn_both", "burn_seventy"],
+    ["start_thread", "stack_start", "burn_both", "burn_thirty"],
+];
+
+fn tells_who_burns_how_much() -> Result<()> {
+    let mut load = Load::start(&["burners", "23"])?;
+    let tool = Tool::json("profile", &["--hz", "4999", "-L", "-p", &load.pid()])?;
+    load.finish()?;
+    let rows = tool.interrupt()?.ok()?.rows()?;
+    let thread: Vec<_> = rows.iter().filter(|row| row["tid"] != row["pid"]).cloned().collect();
+    let counts = BURNERS.map(|stack| rows::sum(&rows::with(&thread, "user_stack", &json!(stack)), "count"));
+    let all = rows::sum(&thread, "count");
+    let share = counts[0] as f64 / (counts[0] + counts[1]).max(1) as f64;
+    ensure!((0.65..=0.75).contains(&share), "70 % were expected, of {counts:?}");
+    ensure!(counts[0] + counts[1] >= all * 9 / 10, "of {all} samples {counts:?} are whole: {thread:?}");
+    Ok(())
+}
+
+fn folds_stacks() -> Result<()> {
+    let mut load = Load::plan(&["burners", "4"]).named("a;b 1").start()?;
+    let tool = Tool::text("profile", &["--hz", "4999", "--folded", "-U", "-p", &load.pid()])?;
+    load.finish()?;
+    let output = tool.interrupt()?.ok()?;
+    for stack in BURNERS {
+        let start = format!("a:b 1;{} ", stack.join(";"));
+        let line = output.lines()?.into_iter().find_map(|line| line.strip_prefix(&start));
+        let count = line.with_context(|| format!("no {start}: {:?}", output.text()))?;
+        ensure!(count.parse::<u64>()? > 0, "no weight: {count}");
+    }
+    Ok(())
+}
+
+/// Has the kernel make random numbers.
+fn random_bytes(gate: &mut Gate, _: &[String]) -> Result<Value> {
+    gate.wait(&json!({}))?;
+    let mut bytes = vec![0; 1 << 20];
+    let mut random = File::open("/dev/urandom")?;
+    (0..4).try_for_each(|_| random.read_exact(&mut bytes))?;
+    Ok(json!({}))
+}
+
+fn shows_the_kernel_s_functions() -> Result<()> {
+    let mut load = Load::start(&["random-bytes"])?;
+    let tool = Tool::json("profile", &["--hz", "4999", "-K", "-p", &load.pid()])?;
+    load.finish()?;
+    let rows = tool.interrupt()?.ok()?.rows()?;
+    let reads =
+        |row: &&Value| row["kernel_stack"].as_array().is_some_and(|stack| stack.contains(&"vfs_read".into()));
+    ensure!(rows.iter().filter(reads).count() > 0, "no sample of a read: {rows:?}");
+    ensure!(rows.iter().all(|row| row["user_stack"].is_null()), "a stack of user space: {rows:?}");
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! The flags of tools that print stacks.
+
+use tracer_common::stack::{KERNEL, USER};
+
+use crate::engine::{common::Interval, interval::Rhythm, plan::Plan};
+
+#[derive(clap::Args, Clone, Debug)]
+pub struct StackFlags {
+    /// Stacks in user space only
+    #[arg(short = 'U', long, conflicts_with = "kernel_stacks")]
+    user_stacks: bool,
+    /// Stacks in the kernel only
+    #[arg(short = 'K', long)]
+    kernel_stacks: bool,
+    /// Count each thread on its own
+    #[arg(short = 'L', long)]
+    by_thread: bool,
+    /// A stack a line, with its weight, for other programs
+    #[arg(long, conflicts_with_all = ["format", "json"], help_heading = "Output")]
+    pub folded: bool,
+    /// Leave out of the tree what is less than this share
+    #[arg(long, value_name = "PERCENT", default_value = "1", help_heading = "Output")]
+    pub min_percent: f64,
+    /// Stacks that there is room for
+    #[arg(long, value_name = "N", default_value = "16384",
+        value_parser = clap::value_parser!(u32).range(1..=1 << 20), help_heading = "Run")]
+    max_stacks: u32,
+    #[command(flatten)]
+    interval: Interval,
+}
+
+impl StackFlags {
+    /// Sets what the kernel side must know.
+    pub fn plan(&self, plan: &mut Plan) {
+        let sides = match (self.user_stacks, self.kernel_stacks) {
+            (true, _) => USER,
+            (_, true) => KERNEL,
+            _ => USER | KERNEL,
+        };
+        plan.set("STACK_SIDES", sides);
+        plan.set("STACK_BY_THREAD", u32::from(self.by_thread));
+        plan.entries("STACK_COUNTS", self.max_stacks);
+        // A stack of the kernel and one of user space for each.
+        plan.entries("STACK_IDS", 2 * self.max_stacks);
+    }
+
+    #[must_use]
+    pub fn rhythm(&self) -> Rhythm {
+        Rhythm { every: self.interval.interval, limit: self.interval.limit() }
+    }
+}

@@ -1,0 +1,283 @@
+//! The stack shape: stacks with weights, as a tree, folded, as a flame graph, or a row a stack.
+
+mod flags;
+mod seen;
+mod tree;
+
+use std::rc::Rc;
+
+use tokio::{
+    io::unix::AsyncFd,
+    time::{Instant, MissedTickBehavior, interval, interval_at},
+};
+use tracer_common::{
+    record::until_nul,
+    stack::{Key, Weight},
+};
+use zerocopy::FromBytes;
+
+use super::{
+    interval::Deltas,
+    session::{LOOK, Session, Stop, written},
+};
+use crate::output::{Clock, Column, Format, Printer, Value, escape};
+
+pub use flags::StackFlags;
+use seen::Seen;
+use tree::Tree;
+
+/// A tool that prints stacks.
+pub trait Stack {
+    fn flags(&self) -> &StackFlags;
+
+    /// What the stacks weigh; none where that is how often they were seen.
+    fn unit(&self) -> Option<Unit> {
+        None
+    }
+
+    /// What is counted, in a word.
+    fn counted(&self) -> &'static str;
+
+    /// Stacks that stand together in a key, the first one's the tool's own.
+    fn parts(&self) -> usize {
+        1
+    }
+
+    /// What stacks weigh, or what they have grown by since the last call.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    fn read(&mut self, session: &Session, deltas: &mut Deltas) -> anyhow::Result<Vec<Weighted>> {
+        read_counts(session, deltas)
+    }
+}
+
+/// What stacks weigh.
+#[derive(Clone, Copy, Debug)]
+pub struct Unit {
+    /// Such as `us`.
+    pub name: &'static str,
+    /// The column that has it.
+    pub column: &'static str,
+    pub about: &'static str,
+    /// The kernel side's numbers in a unit.
+    pub size: u64,
+}
+
+/// A key of stacks, with what it weighs.
+#[derive(Clone, Debug)]
+pub struct Weighted {
+    pub parts: Vec<Key>,
+    pub count: u64,
+    pub total: u64,
+}
+
+/// What the kernel side has counted by stack: keys that hold one stack, or several.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn read_counts(session: &Session, deltas: &mut Deltas) -> anyhow::Result<Vec<Weighted>> {
+    let map = session.map("STACK_COUNTS")?;
+    let weighted = deltas.read(&map)?.into_iter().filter_map(|delta| {
+        let parts = delta.key.chunks(size_of::<Key>()).map(|part| Key::read_from_bytes(part).ok());
+        let [count, total] = delta.counters[..] else { return None };
+        Some(Weighted { parts: parts.collect::<Option<_>>()?, count, total })
+    });
+    Ok(weighted.collect())
+}
+
+const _: () = assert!(size_of::<Weight>() == 16);
+
+/// Columns of a part of a key.
+const PARTS: [[&str; 5]; 2] = [
+    ["pid", "tid", "comm", "user_stack", "kernel_stack"],
+    ["waker_pid", "waker_tid", "waker_comm", "waker_user_stack", "waker_kernel_stack"],
+];
+
+/// The columns of rows; instead of a table there is a tree.
+#[must_use]
+pub fn columns(tool: &dyn Stack) -> Vec<Column> {
+    let mut columns = Vec::new();
+    for [pid, tid, comm, user, kernel] in PARTS.into_iter().take(tool.parts()) {
+        columns.extend([
+            Column::number(pid, 7, "process"),
+            Column::number(tid, 7, "thread, with --by-thread"),
+            Column::text(comm, 16, "command name"),
+            Column::text(user, 30, "functions in user space, the outermost first"),
+            Column::text(kernel, 30, "functions in the kernel, the outermost first"),
+        ]);
+    }
+    columns.push(Column::number("count", 9, "how often it was seen"));
+    if let Some(unit) = tool.unit() {
+        columns.push(Column::number(unit.column, 12, unit.about).unit(unit.name));
+    }
+    columns
+}
+
+/// Runs until the session's end or the last interval.
+///
+/// # Errors
+/// If output can't be written or the command can't be run.
+pub async fn run(mut session: Session, tool: Box<dyn Stack>) -> anyhow::Result<u8> {
+    let is_rows = session.common.format() != Format::Table && !tool.flags().folded;
+    let columns = if is_rows { columns(tool.as_ref()) } else { Vec::new() };
+    let printer = session.printer(columns)?;
+    let ring = session.map("STACKS")?;
+    // SAFETY: the descriptor is owned by the AsyncFd, and stays the same and open as long as it.
+    let wake = unsafe { AsyncFd::register(ring.fd().try_clone_to_owned()?) }?;
+    let rhythm = tool.flags().rhythm();
+    let mut report = Report {
+        tool,
+        printer,
+        seen: Seen::new(&ring)?,
+        deltas: Deltas::default(),
+        is_rows,
+        cut_said: false,
+    };
+    let every = rhythm.every.unwrap_or(std::time::Duration::from_secs(1 << 30));
+    let mut ticks = interval_at(Instant::now() + every, every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut left = rhythm.limit;
+    loop {
+        tokio::select! {
+            biased;
+            ended = session.stopped() => {
+                let stop = ended?;
+                session.detach();
+                report.print(&session)?;
+                return session.finish(stop);
+            }
+            _ = ticks.tick() => {
+                left = left.map(|left| left - 1);
+                let stop = report.print(&session)?.or((left == Some(0)).then_some(Stop::Done));
+                if let Some(stop) = stop {
+                    return session.finish(stop);
+                }
+            }
+            ready = wake.readable() => {
+                ready?.clear_ready();
+                report.seen.drain();
+            }
+            _ = look.tick() => {
+                session.check_lost()?;
+                report.seen.drain();
+            }
+        }
+    }
+}
+
+/// What prints stacks.
+struct Report {
+    tool: Box<dyn Stack>,
+    printer: Printer,
+    seen: Seen,
+    deltas: Deltas,
+    is_rows: bool,
+    /// It was said whose stacks are cut.
+    cut_said: bool,
+}
+
+impl Report {
+    fn print(&mut self, session: &Session) -> anyhow::Result<Option<Stop>> {
+        // Stacks are told of before they are counted.
+        let mut weighted = self.tool.read(session, &mut self.deltas)?;
+        self.seen.drain();
+        self.seen.look_up(&weighted);
+        let ns = Clock::monotonic_ns();
+        self.printer.interval(ns);
+        self.printer.header();
+        if self.is_rows {
+            weighted.sort_by_key(|stack| std::cmp::Reverse(self.weight(stack)));
+            weighted.iter().for_each(|stack| self.row(ns, stack));
+        } else {
+            let tree = self.tree(&weighted);
+            let flags = self.tool.flags();
+            let mut out = Vec::new();
+            if flags.folded {
+                tree.fold(&mut out);
+            } else {
+                let unit = self.tool.unit().map_or(self.tool.counted(), |unit| unit.name);
+                tree.draw(&mut out, unit, flags.min_percent);
+                self.say_cut(&mut out, &weighted);
+            }
+            self.printer.text(&out);
+        }
+        written(self.printer.flush())
+    }
+
+    /// Says, once, whose stacks are not whole.
+    fn say_cut(&mut self, out: &mut Vec<u8>, weighted: &[Weighted]) {
+        const NAMES: usize = 5;
+        let cut = self.seen.cut(weighted);
+        if cut.is_empty() || std::mem::replace(&mut self.cut_said, true) {
+            return;
+        }
+        out.extend_from_slice(b"stacks are cut where binaries were built without frame pointers: ");
+        for (index, (file, _)) in cut.iter().take(NAMES).enumerate() {
+            out.extend_from_slice(if index > 0 { b", " } else { b"" });
+            escape::text(out, file.as_bytes());
+        }
+        if cut.len() > NAMES {
+            out.extend_from_slice(format!(" and {} more", cut.len() - NAMES).as_bytes());
+        }
+        out.push(b'\n');
+    }
+
+    fn weight(&self, stack: &Weighted) -> u64 {
+        self.tool.unit().map_or(stack.count, |unit| stack.total / unit.size.max(1))
+    }
+
+    fn tree(&self, weighted: &[Weighted]) -> Tree {
+        let mut tree = Tree::default();
+        for stack in weighted {
+            tree.add(&self.frames(&stack.parts), self.weight(stack));
+        }
+        tree
+    }
+
+    /// A whole stack, the outermost first: whose it is, its functions, and what woke it from there on back.
+    fn frames(&self, parts: &[Key]) -> Vec<Rc<str>> {
+        let mut frames = Vec::new();
+        for (index, part) in parts.iter().enumerate() {
+            let mut own = vec![self.name(part)];
+            own.extend(self.seen.names(part.user));
+            own.extend(self.seen.names(part.kernel));
+            if index > 0 {
+                frames.push("--".into());
+                own.reverse();
+            }
+            frames.extend(own);
+        }
+        frames
+    }
+
+    fn name(&self, part: &Key) -> Rc<str> {
+        let comm = String::from_utf8_lossy(until_nul(&part.comm));
+        match part.tid {
+            0 => comm.as_ref().into(),
+            tid => format!("{comm}/{tid}").into(),
+        }
+    }
+
+    fn row(&mut self, ns: u64, stack: &Weighted) {
+        let names: Vec<[Vec<Rc<str>>; 2]> =
+            stack.parts.iter().map(|part| [part.user, part.kernel].map(|id| self.seen.names(id))).collect();
+        let mut values = Vec::new();
+        for (part, [user, kernel]) in stack.parts.iter().zip(&names) {
+            values.extend([
+                Value::Uint(part.pid.into()),
+                if part.tid == 0 { Value::Null } else { Value::Uint(part.tid.into()) },
+                Value::Text(until_nul(&part.comm)),
+                Value::Frames(user),
+                Value::Frames(kernel),
+            ]);
+        }
+        values.push(Value::Uint(stack.count));
+        if self.tool.unit().is_some() {
+            values.push(Value::Uint(self.weight(stack)));
+        }
+        self.printer.row(ns, &values);
+    }
+}

@@ -1,0 +1,85 @@
+//! Stacks that the kernel side has told of.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    rc::Rc,
+};
+
+use tracer_common::stack::{LOST_STACK, Stack};
+use zerocopy::FromBytes;
+
+use super::Weighted;
+use crate::{
+    bpf::{map::Map, ring::RingBuffer},
+    symbols::{Place, Symbols},
+};
+
+/// Stacks by their ids, located when they were told of.
+pub struct Seen {
+    ring: RingBuffer,
+    stacks: HashMap<u64, Box<[Place]>>,
+    symbols: Symbols,
+}
+
+impl Seen {
+    /// # Errors
+    /// If mapping the ring buffer fails.
+    pub fn new(ring: &Map) -> std::io::Result<Self> {
+        Ok(Self { ring: RingBuffer::new(ring)?, stacks: HashMap::new(), symbols: Symbols::default() })
+    }
+
+    /// Takes what was told.
+    pub fn drain(&mut self) {
+        let Self { ring, stacks, symbols } = self;
+        ring.drain(usize::MAX, |record| {
+            if let Ok((stack, frames)) = Stack::ref_from_prefix(record) {
+                let words = frames.chunks_exact(8).filter_map(|word| word.first_chunk::<8>());
+                let frames: Vec<u64> = words.map(|word| u64::from_ne_bytes(*word)).collect();
+                stacks.insert(stack.id, symbols.locate(stack.pid, &frames));
+            }
+            true
+        });
+    }
+
+    /// Looks up the names of these stacks' functions.
+    pub fn look_up(&mut self, weighted: &[Weighted]) {
+        let ids = weighted.iter().flat_map(|stack| &stack.parts).flat_map(|part| [part.user, part.kernel]);
+        let places = ids.filter_map(|id| self.stacks.get(&id)).flatten().copied();
+        self.symbols.look_up(places);
+    }
+
+    /// The binaries in which stacks are cut, with how many are, the most first.
+    pub fn cut(&self, weighted: &[Weighted]) -> Vec<(Rc<str>, u64)> {
+        let mut counts: BTreeMap<&Rc<str>, u64> = BTreeMap::new();
+        for stack in weighted {
+            let outermost = stack.parts.iter().filter_map(|part| self.stacks.get(&part.user)?.last());
+            for file in outermost.filter_map(|place| self.symbols.is_cut_in(*place)) {
+                *counts.entry(file).or_default() += stack.count;
+            }
+        }
+        let mut counts: Vec<_> = counts.into_iter().map(|(file, count)| (Rc::clone(file), count)).collect();
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        counts
+    }
+
+    /// The names of a stack's functions, the outermost first.
+    pub fn names(&self, id: u64) -> Vec<Rc<str>> {
+        if id == LOST_STACK {
+            return vec!["[lost]".into()];
+        }
+        let Some(places) = self.stacks.get(&id) else { return Vec::new() };
+        let names = places.iter().rev().flat_map(|place| self.symbols.names(*place));
+        let mut names: Vec<Rc<str>> = names.cloned().collect();
+        // What leads from a tracepoint to tracer's own program is of no interest.
+        if let Some(own) = names.iter().rposition(|name| !is_own(name)) {
+            names.truncate(own + 1);
+        }
+        names
+    }
+}
+
+/// Whether this is a function of the kernel that calls programs on tracepoints, or such a program.
+fn is_own(name: &str) -> bool {
+    const STARTS: [&str; 5] = ["bpf_prog_", "bpf_trace_run", "__bpf_trace_", "__traceiter_", "bpf_get_stack"];
+    STARTS.iter().any(|start| name.starts_with(start))
+}

@@ -1,0 +1,81 @@
+//! Files that stacks lead through: programs and libraries, kept open.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{self, Write as _},
+    os::fd::{AsRawFd, FromRawFd},
+    path::{Path, PathBuf},
+    rc::Rc,
+};
+
+/// One of the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId(pub(super) u32);
+
+/// The files so far.
+#[derive(Default)]
+pub struct Files {
+    ids: HashMap<String, FileId>,
+    files: Vec<Kept>,
+}
+
+struct Kept {
+    name: Rc<str>,
+    file: Option<File>,
+}
+
+impl Files {
+    /// The file of a mapping: known by its device and number in `/proc/PID/maps`, opened if it is new.
+    pub fn of_mapping(&mut self, pid: u32, range: &str, identity: &str, path: &str) -> FileId {
+        if let Some(id) = self.ids.get(identity) {
+            return *id;
+        }
+        let process = Path::new("/proc").join(pid.to_string());
+        let file = match path {
+            "[vdso]" => own_vdso().ok(),
+            // Whatever has become of its path since, and whoever's root that path is below.
+            _ => File::open(process.join("map_files").join(range)).ok(),
+        };
+        let file = file.filter(|file| file.metadata().is_ok_and(|file| file.is_file()));
+        let path = path.strip_suffix(" (deleted)").unwrap_or(path);
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let name = if name == "[vdso]" { "vdso" } else { name };
+        let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
+        self.files.push(Kept { name: name.into(), file });
+        self.ids.insert(identity.to_owned(), id);
+        id
+    }
+
+    /// The last part of its path.
+    pub fn name(&self, id: FileId) -> &Rc<str> {
+        &self.files[id.0 as usize].name
+    }
+
+    /// A path that leads to the file that is kept open.
+    pub fn path(&self, id: FileId) -> Option<PathBuf> {
+        let file = self.files[id.0 as usize].file.as_ref()?;
+        Some(format!("/proc/self/fd/{}", file.as_raw_fd()).into())
+    }
+}
+
+/// The library that the kernel maps into processes, as a file.
+fn own_vdso() -> io::Result<File> {
+    let maps = std::fs::read_to_string("/proc/self/maps")?;
+    let line = maps.lines().find(|line| line.ends_with("[vdso]")).ok_or(io::ErrorKind::NotFound)?;
+    let number = |text: &str| usize::from_str_radix(text, 16).map_err(io::Error::other);
+    let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+    let (start, end) = range.ok_or(io::ErrorKind::InvalidData)?;
+    let (start, end) = (number(start)?, number(end)?);
+    // SAFETY: the kernel mapped these pages for reading, and nobody unmaps them.
+    let bytes = unsafe { std::slice::from_raw_parts(start as *const u8, end.saturating_sub(start)) };
+    // SAFETY: the name is a string, and the descriptor is a new one, which nobody else has.
+    let mut file = unsafe {
+        match libc::memfd_create(c"vdso".as_ptr(), libc::MFD_CLOEXEC) {
+            -1 => return Err(io::Error::last_os_error()),
+            fd => File::from_raw_fd(fd),
+        }
+    };
+    file.write_all(bytes)?;
+    Ok(file)
+}

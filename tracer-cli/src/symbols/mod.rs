@@ -1,0 +1,178 @@
+//! Names for the addresses of stacks.
+//!
+//! An address is located as soon as its stack is told of, while the process is there: which file it is in, and
+//! where in it. The file is kept open, so that it can be read when the process has gone, or the file
+//! itself, and whatever the process saw as its root. Names are looked up at the end.
+
+mod files;
+mod perf_map;
+mod process;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    rc::Rc,
+};
+
+use blazesym::{
+    MaybeDefault,
+    symbolize::{
+        Input, Symbolized, Symbolizer,
+        source::{Elf, Kernel, Source},
+    },
+};
+
+use files::{FileId, Files};
+use process::Process;
+
+/// Where an address of a stack is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Place {
+    Kernel(u64),
+    File {
+        file: FileId,
+        offset: u64,
+    },
+    /// In memory that no file is mapped to, as code that was compiled at run time is.
+    Memory {
+        pid: u32,
+        address: u64,
+    },
+    /// In a process that had gone.
+    Unknown,
+}
+
+/// A function's name, and those of functions that the compiler put into it, the outermost first.
+pub type Names = Rc<[Rc<str>]>;
+
+/// What is known of addresses.
+pub struct Symbols {
+    symbolizer: Symbolizer,
+    processes: HashMap<u32, Process>,
+    files: Files,
+    names: HashMap<Place, Names>,
+}
+
+impl Default for Symbols {
+    fn default() -> Self {
+        let symbolizer = Symbolizer::builder().enable_auto_reload(false).build();
+        Self { symbolizer, processes: HashMap::new(), files: Files::default(), names: HashMap::new() }
+    }
+}
+
+impl Symbols {
+    /// Where the frames of a stack are, the innermost first. Those that called others are where they did so,
+    /// not where they will go on, which may be another function.
+    pub fn locate(&mut self, pid: u32, frames: &[u64]) -> Box<[Place]> {
+        let back = |(index, address): (usize, &u64)| address.saturating_sub(u64::from(index > 0));
+        let addresses = frames.iter().enumerate().map(back);
+        if pid == 0 {
+            return addresses.map(Place::Kernel).collect();
+        }
+        let process = self.processes.entry(pid).or_default();
+        process.refresh(pid, frames);
+        // Where functions keep no frame pointer, what is found in its place leads nowhere.
+        let places = addresses.map(|address| process.place(pid, address, &mut self.files));
+        places.map_while(|place| place).collect()
+    }
+
+    /// Looks up the names of places.
+    pub fn look_up(&mut self, places: impl Iterator<Item = Place>) {
+        let new: BTreeSet<Place> = places.filter(|place| !self.names.contains_key(place)).collect();
+        let new: Vec<Place> = new.into_iter().collect();
+        // In order, those of a file stand together.
+        for group in new.chunk_by(|a, b| group_of(*a) == group_of(*b)) {
+            let names = match group[0] {
+                Place::Kernel(_) => self.kernel_names(group),
+                Place::File { file, .. } => self.file_names(file, group),
+                Place::Memory { pid, .. } => self.memory_names(pid, group),
+                Place::Unknown => vec![one("[unknown]"); group.len()],
+            };
+            self.names.extend(group.iter().copied().zip(names));
+        }
+    }
+
+    /// The names of a place that were looked up.
+    #[must_use]
+    pub fn names(&self, place: Place) -> &[Rc<str>] {
+        self.names.get(&place).map_or(&[], |names| names)
+    }
+
+    /// The file that a stack which ends here lacks the outer functions of: one whose functions keep no frame
+    /// pointer. None if here is where threads start.
+    #[must_use]
+    pub fn is_cut_in(&self, outermost: Place) -> Option<&Rc<str>> {
+        let Place::File { file, .. } = outermost else { return None };
+        let is_start = self.names(outermost).first().is_some_and(|name| is_start(name));
+        (!is_start).then(|| self.files.name(file))
+    }
+
+    fn kernel_names(&self, places: &[Place]) -> Vec<Names> {
+        let kernel = Kernel { vmlinux: MaybeDefault::None, debug_syms: false, ..Kernel::default() };
+        let addresses: Vec<u64> = places.iter().map(|place| place.number()).collect();
+        let found = self.symbolizer.symbolize(&Source::Kernel(kernel), Input::AbsAddr(&addresses));
+        let found = found.unwrap_or_default();
+        let unnamed = || one("[kernel]");
+        (0..places.len()).map(|index| found.get(index).and_then(names_of).unwrap_or_else(unnamed)).collect()
+    }
+
+    fn file_names(&self, file: FileId, places: &[Place]) -> Vec<Names> {
+        let offsets: Vec<u64> = places.iter().map(|place| place.number()).collect();
+        let found = self.files.path(file).and_then(|path| {
+            let elf = Source::Elf(Elf::new(path));
+            self.symbolizer.symbolize(&elf, Input::FileOffset(&offsets)).ok()
+        });
+        let found = found.unwrap_or_default();
+        let name = self.files.name(file);
+        let unnamed = |offset: u64| one(&format!("[{name}+{offset:#x}]"));
+        let names = offsets.iter().enumerate();
+        names
+            .map(|(index, offset)| found.get(index).and_then(names_of).unwrap_or_else(|| unnamed(*offset)))
+            .collect()
+    }
+
+    fn memory_names(&mut self, pid: u32, places: &[Place]) -> Vec<Names> {
+        let map = self.processes.get(&pid).map(|process| process.perf_map(pid)).unwrap_or_default();
+        let name = |place: &Place| map.name(place.number()).map_or_else(|| one("[anon]"), one);
+        places.iter().map(name).collect()
+    }
+}
+
+/// Whether threads or programs start in this function.
+fn is_start(name: &str) -> bool {
+    const NAMES: [&str; 6] =
+        ["main", "_start", "start_thread", "thread_start", "_dl_start_user", "rust_start"];
+    const PARTS: [&str; 4] = ["libc_start", "clone", "runtime.", "runtime/"];
+    NAMES.contains(&name) || PARTS.iter().any(|part| name.contains(part))
+}
+
+/// What is looked up together.
+fn group_of(place: Place) -> (u32, u32) {
+    match place {
+        Place::Kernel(_) => (0, 0),
+        Place::File { file, .. } => (1, file.0),
+        Place::Memory { pid, .. } => (2, pid),
+        Place::Unknown => (3, 0),
+    }
+}
+
+impl Place {
+    /// The address, or the offset.
+    const fn number(self) -> u64 {
+        match self {
+            Self::Kernel(number)
+            | Self::File { offset: number, .. }
+            | Self::Memory { address: number, .. } => number,
+            Self::Unknown => 0,
+        }
+    }
+}
+
+fn one(name: &str) -> Names {
+    [Rc::from(name)].into()
+}
+
+fn names_of(symbolized: &Symbolized<'_>) -> Option<Names> {
+    let symbol = symbolized.as_sym()?;
+    let inlined = symbol.inlined.iter().map(|function| &function.name);
+    Some([&symbol.name].into_iter().chain(inlined).map(|name| Rc::from(name.as_ref())).collect())
+}

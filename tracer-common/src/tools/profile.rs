@@ -1,0 +1,1 @@
+//! profile counts by [`crate::stack::Key`].

@@ -1,0 +1,174 @@
+//! Stacks: each is told to the user side once, when it is first seen, and has an id from then on.
+//!
+//! The kernel's own stack maps have a place for each stack, where another one may stand already. Here a stack's
+//! id is a hash of 64 bits, which no two share; the frames go through a ring buffer, and only the ids
+//! stay in a map.
+
+use aya_ebpf::{
+    Global,
+    bindings::{BPF_F_USER_STACK, BPF_NOEXIST},
+    helpers::generated::{bpf_get_stack, bpf_ringbuf_output},
+    macros::map,
+    maps::{HashMap, PerCpuArray, RingBuf},
+};
+use tracer_common::stack::{KERNEL, Key, LOST_STACK, MAX_FRAMES, NO_STACK, Stack, USER, Weight};
+
+use crate::{counter, emit, filter::Current};
+
+/// Stacks that are told to the user side.
+#[map]
+static STACKS: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+/// Ids of the stacks that were told.
+#[map]
+static STACK_IDS: HashMap<u64, u8> = HashMap::with_max_entries(1, 0);
+
+/// What tools count by stack.
+#[map]
+static STACK_COUNTS: HashMap<Key, Weight> = HashMap::with_max_entries(1, 0);
+
+/// The sides that the run wants.
+#[unsafe(no_mangle)]
+static STACK_SIDES: Global<u32> = Global::new(USER | KERNEL);
+/// Threads of a process count apart.
+#[unsafe(no_mangle)]
+static STACK_BY_THREAD: Global<u32> = Global::new(0);
+
+/// A record's frames, and a word that is always zero.
+const WORDS: usize = MAX_FRAMES + 1;
+/// What a stack's frames take at most.
+const MAX_BYTES: u64 = (MAX_FRAMES * size_of::<u64>()) as u64;
+
+#[repr(C)]
+struct Record {
+    stack: Stack,
+    frames: [u64; WORDS],
+}
+
+/// Too large for the stack.
+#[map]
+static STACK_BUFFER: PerCpuArray<Record> = PerCpuArray::with_max_entries(1, 0);
+
+/// The id of the current thread's stack in user space.
+///
+/// # Safety
+/// `context` must be what the kernel gave the program.
+#[inline(always)]
+pub unsafe fn user<C>(context: *const C, pid: u32) -> u64 {
+    if STACK_SIDES.load() & USER == 0 {
+        return NO_STACK;
+    }
+    // SAFETY: as the caller says.
+    unsafe { id(context.cast(), pid, BPF_F_USER_STACK.into()) }
+}
+
+/// The id of the kernel's stack.
+///
+/// # Safety
+/// As for [`user`].
+#[inline(always)]
+pub unsafe fn kernel<C>(context: *const C) -> u64 {
+    if STACK_SIDES.load() & KERNEL == 0 {
+        return NO_STACK;
+    }
+    // SAFETY: as the caller says.
+    unsafe { id(context.cast(), 0, 0) }
+}
+
+/// What the current thread does now, as a key to count by.
+///
+/// # Safety
+/// As for [`user`].
+#[inline(always)]
+pub unsafe fn key<C>(context: *const C, current: Current) -> Key {
+    // SAFETY: as the caller says.
+    let (user, kernel) = unsafe { (user(context, current.pid), kernel(context)) };
+    let tid = if STACK_BY_THREAD.load() != 0 { current.tid } else { 0 };
+    let mut key = Key { user, kernel, pid: current.pid, tid, comm: [0; 16] };
+    emit::write_comm(&mut key.comm);
+    key
+}
+
+/// Counts what a key stands for.
+#[inline(always)]
+pub fn count(key: &Key, total: u64) -> Option<()> {
+    let weight = counter::of(&STACK_COUNTS, key)?;
+    // SAFETY: the map's value, aligned and valid as long as the program runs.
+    unsafe {
+        counter::add(&raw mut (*weight).count, 1);
+        counter::add(&raw mut (*weight).total, total);
+    }
+    Some(())
+}
+
+#[inline(always)]
+unsafe fn id(context: *const u8, pid: u32, flags: u64) -> u64 {
+    let Some(record) = STACK_BUFFER.get_ptr_mut(0) else { return LOST_STACK };
+    // SAFETY: the map's value, which only this program writes on this CPU; the buffer has as many bytes.
+    let (frames, bytes) = unsafe {
+        let frames = &raw mut (*record).frames;
+        (frames, bpf_get_stack(context.cast_mut().cast(), frames.cast(), MAX_BYTES as u32, flags))
+    };
+    if bytes <= 0 {
+        return NO_STACK;
+    }
+    let bytes = (bytes as u64).min(MAX_BYTES);
+    let id = hash(frames.cast(), bytes, pid.into());
+    // SAFETY: the value is never read, only its presence matters.
+    if unsafe { STACK_IDS.get(id).is_some() } {
+        return id;
+    }
+    // SAFETY: as above.
+    unsafe { (*record).stack = Stack { id, pid, len: bytes as u32 } };
+    tell(record, id, bytes)
+}
+
+/// Tells the user side of a stack that is new. Rare, and out of the way of those that are not.
+#[inline(never)]
+fn tell(record: *const Record, id: u64, bytes: u64) -> u64 {
+    // Another CPU may be telling of it.
+    if STACK_IDS.insert(id, 0, BPF_NOEXIST.into()).is_err() {
+        // SAFETY: the value is never read, only its presence matters.
+        if unsafe { STACK_IDS.get(id).is_some() } {
+            return id;
+        }
+        emit::lost();
+        return LOST_STACK;
+    }
+    let len = size_of::<Stack>() as u64 + bytes.min(MAX_BYTES);
+    let ring = (&raw const STACKS).cast_mut().cast();
+    // SAFETY: the record is longer than that. The reader is woken: it looks who the process is while that is there.
+    if unsafe { bpf_ringbuf_output(ring, record.cast_mut().cast(), len, 0) } != 0 {
+        let _ = STACK_IDS.remove(id);
+        emit::lost();
+        return LOST_STACK;
+    }
+    id
+}
+
+/// Odd, with bits all over.
+const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Words that are hashed without a look whether there are more.
+const GROUP: usize = 16;
+
+/// A stack's id, which is neither of the special ones. What follows the frames in the buffer is zero.
+#[inline(never)]
+fn hash(frames: *const u64, bytes: u64, seed: u64) -> u64 {
+    // Two at a time, as neither waits for the other.
+    let (mut even, mut odd) = (seed.wrapping_mul(FACTOR), bytes);
+    for group in 0..WORDS / GROUP {
+        if group * GROUP * size_of::<u64>() >= bytes as usize {
+            break;
+        }
+        for pair in 0..GROUP / 2 {
+            let at = group * GROUP + 2 * pair;
+            // SAFETY: the buffer has as many words.
+            let (first, second) = unsafe { (frames.add(at).read(), frames.add(at + 1).read()) };
+            even = (even.rotate_left(29) ^ first).wrapping_mul(FACTOR);
+            odd = (odd.rotate_left(31) ^ second).wrapping_mul(FACTOR);
+        }
+    }
+    let mixed = (even ^ even >> 32).wrapping_add((odd ^ odd >> 29).wrapping_mul(FACTOR));
+    (mixed ^ mixed >> 31) | 1
+}
