@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::fsslower::hold_up;
+use super::fsslower::{calls_on, hold_up};
 use crate::{
     harness::{Load, Result, Suite, Test, Tool, Value, ensure, equal, rows, tracer},
     standard::{Events, Shape, Standard, nothing},
@@ -23,6 +23,9 @@ pub const SUITE: Suite = Suite {
     }),
     tests: &[
         Test::new("counts_every_operation", counts_every_operation),
+        Test::new("counts_every_operation_on_ext4", || counts_every_operation_on("ext4")),
+        Test::new("counts_every_operation_on_xfs", || counts_every_operation_on("xfs")),
+        Test::new("counts_every_operation_on_btrfs", || counts_every_operation_on("btrfs")),
         Test::new("tells_file_systems_apart", tells_file_systems_apart),
         Test::new("measures_latency", measures_latency),
         Test::new("prints_intervals", prints_intervals),
@@ -43,18 +46,33 @@ fn counts(rows: &[Value]) -> Result<BTreeMap<(String, String), u64>> {
     Ok(counts)
 }
 
+/// The counts that a workload's account makes.
+fn wanted(account: &Value) -> Result<BTreeMap<(String, String), u64>> {
+    let mut want = BTreeMap::new();
+    for row in rows::wanted(account)? {
+        let key = (rows::text(row, "fs").to_owned(), rows::text(row, "operation").to_owned());
+        want.entry(key.clone()).and_modify(|count| *count += 1).or_insert(1);
+        want.insert((key.0, "fstat".to_owned()), rows::number(account, "fstats"));
+    }
+    Ok(want)
+}
+
+/// By the name of a file system's alias.
+fn counts_every_operation_on(fs: &str) -> Result<()> {
+    let mut load = calls_on(fs)?;
+    let tool = Tool::json(&format!("{fs}dist"), &["-p", &load.pid()])?;
+    let account = load.finish()?;
+    let want = wanted(&account)?;
+    ensure!(want.keys().all(|(on, _)| on == fs), "the workload was on another file system");
+    equal("counts", counts(&tool.interrupt()?.ok()?.rows()?)?, want)
+}
+
 fn counts_every_operation() -> Result<()> {
     let mut load = Load::start(&["file-calls"])?;
     let tool = Tool::json("fsdist", &["-p", &load.pid()])?;
     let fsyncs = Tool::json("fsdist", &["--op", "fsync", "-m", "-p", &load.pid()])?;
     let account = load.finish()?;
-    let mut want = BTreeMap::new();
-    for row in rows::wanted(&account)? {
-        let key = (rows::text(row, "fs").to_owned(), rows::text(row, "operation").to_owned());
-        want.entry(key.clone()).and_modify(|count| *count += 1).or_insert(1);
-        want.insert((key.0, "fstat".to_owned()), rows::number(&account, "fstats"));
-    }
-    equal("counts", counts(&tool.interrupt()?.ok()?.rows()?)?, want)?;
+    equal("counts", counts(&tool.interrupt()?.ok()?.rows()?)?, wanted(&account)?)?;
     let rows = fsyncs.interrupt()?.ok()?.rows()?;
     equal("rows of fsync", rows.len(), 1)?;
     equal("unit", rows::text(&rows[0], "unit"), "ms")?;

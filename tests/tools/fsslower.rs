@@ -14,8 +14,9 @@ use std::{
 
 use crate::{
     harness::{
-        Context, Gate, Load, Place, Result, Scratch, Suite, Test, Tool, Value, Workload, by_machine, ensure,
-        equal, json,
+        Context, Gate, Load, Place, Result, Scratch, Suite, Test, Tool, Value, Workload, by_machine,
+        disk::Disk,
+        ensure, equal, extra, json,
         load::count,
         rows,
         sys::{self, Errno},
@@ -51,6 +52,9 @@ pub const SUITE: Suite = Suite {
     }),
     tests: &[
         Test::new("sees_every_operation", sees_every_operation),
+        Test::new("sees_every_operation_on_ext4", || sees_every_operation_on("ext4", "fuse")),
+        Test::new("sees_every_operation_on_xfs", || sees_every_operation_on("xfs", "ext4")),
+        Test::new("sees_every_operation_on_btrfs", || sees_every_operation_on("btrfs", "ext4")),
         Test::new("sees_calls_of_32_bit_programs", sees_calls_of_32_bit_programs),
         Test::new("sees_what_took_long", sees_what_took_long),
         Test::new("chooses_file_systems", chooses_file_systems),
@@ -112,9 +116,23 @@ pub fn done(result: Result<usize, Errno>) -> Result<usize> {
     Ok(result.map_err(std::io::Error::from_raw_os_error)?)
 }
 
-/// Every call of every operation, on files, and on what is no file.
-fn file_calls(gate: &mut Gate, _: &[String]) -> Result<Value> {
+/// A directory of the workload's own; on a new disk, if a type of file system is asked for, and its blocks.
+fn place(gate: &Gate, args: &[String]) -> Result<Place> {
     let home = Place::new(gate.home()?.path().canonicalize()?);
+    let [fs, blocks] = args else { return Ok(home) };
+    let disk = Disk::with_blocks(Path::new(blocks))?;
+    sys::own_mounts()?;
+    let on = Place::new(home.path().join("disk"));
+    fs::create_dir(on.path())?;
+    let device = sys::text(format!("/dev/{}", disk.name));
+    sys::mount(&device, &home.text("disk"), &sys::text(fs.as_str()), c"")
+        .with_context(|| format!("mounting {fs}"))?;
+    Ok(on)
+}
+
+/// Every call of every operation, on files, and on what is no file.
+fn file_calls(gate: &mut Gate, args: &[String]) -> Result<Value> {
+    let home = place(gate, args)?;
     let (a, b, missing) = (home.text("a"), home.text(NAME), home.text("missing"));
     let directory = fs::File::open(home.path())?;
     let mut calls = Calls { rows: Vec::new(), fs: fs_of(home.path())? };
@@ -212,6 +230,25 @@ fn file_calls(gate: &mut Gate, _: &[String]) -> Result<Value> {
     let _ = sys::call(libc::SYS_read, &[usize::MAX, at, 1]);
     let _ = sys::call(libc::SYS_fsync, &[9973]);
     Ok(json!({ "rows": calls.rows, "fstats": 3 }))
+}
+
+/// The workload on a new disk with this file system.
+pub fn calls_on(fs: &str) -> Result<Load> {
+    extra::file_system(fs)?;
+    let blocks = extra::file(fs)?;
+    Load::start(&["file-calls", fs, tool::arg(&blocks)])
+}
+
+/// By the name of a file system's alias, every operation on it is seen, and none by that of another.
+fn sees_every_operation_on(fs: &str, other: &str) -> Result<()> {
+    let mut load = calls_on(fs)?;
+    let run = |fs: &str| Tool::json(&format!("{fs}slower"), &["--min", "0", "-p", &load.pid()]);
+    let (tool, other) = (run(fs)?, run(other)?);
+    let account = load.finish()?;
+    let rows = tool.interrupt()?.ok()?.rows()?;
+    rows::are(&rows, rows::wanted(&account)?)?;
+    equal("rows of this type", rows::with(&rows, "fs", &fs.into()).len(), rows.len())?;
+    equal("rows by another's name", other.interrupt()?.ok()?.rows()?.len(), 0)
 }
 
 fn sees_every_operation() -> Result<()> {

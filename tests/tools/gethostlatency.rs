@@ -13,9 +13,9 @@ use std::{
 
 use crate::{
     harness::{
-        Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, equal, json,
+        Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, equal, extra, json,
         load::{comm, count},
-        rows, sys, tracer,
+        rows, sys, tool, tracer,
     },
     standard::{Events, Shape, Standard, nothing},
 };
@@ -40,6 +40,7 @@ pub const SUITE: Suite = Suite {
         Test::new("tells_how_long_it_took", tells_how_long_it_took),
         Test::new("sees_several_libraries_at_once", sees_several_libraries_at_once),
         Test::new("sees_the_library_it_is_told_of", sees_the_library_it_is_told_of),
+        Test::new("sees_musl", sees_musl),
         Test::new("sees_the_libraries_of_the_system", sees_the_libraries_of_the_system),
     ],
     workloads: &[
@@ -48,6 +49,7 @@ pub const SUITE: Suite = Suite {
         Workload::new("lookup-hostile", lookup_hostile),
         Workload::new("lookup-slow", lookup_slow),
         Workload::new("lookups-hidden", lookups_hidden),
+        Workload::new("lookups-elsewhere", lookups_elsewhere),
     ],
 };
 
@@ -273,6 +275,39 @@ fn sees_the_library_it_is_told_of() -> Result<()> {
     let output = tracer(&["gethostlatency", "--lib", "/proc/version"]).output()?;
     let line = output.fails(1)?;
     ensure!(line.contains("/proc/version"), "the file is not named: {line}");
+    Ok(())
+}
+
+/// Becomes a program that is linked to another C library, whose path is given.
+fn lookups_elsewhere(_: &mut Gate, args: &[String]) -> Result<Value> {
+    let program = args.first().context("no program")?;
+    Err(Command::new(program).exec()).with_context(|| program.clone())
+}
+
+/// A program with musl, beside one that is its own C library.
+fn sees_musl() -> Result<()> {
+    let program = extra::file("lookups-musl")?;
+    for all in [false, true] {
+        let mut musl = Load::start(&["lookups-elsewhere", tool::arg(&program)])?;
+        let mut other = Load::start(&["lookups", "7"])?;
+        let pids = format!("{},{}", musl.pid(), other.pid());
+        let chosen = if all { vec![] } else { vec!["-p", &pids] };
+        let tool = Tool::json("gethostlatency", &chosen)?;
+        musl.finish()?;
+        other.finish()?;
+        let rows = tool.interrupt()?.ok()?.rows()?;
+        equal("lookups by the other", rows::of_pid(&rows, other.id).len(), 7)?;
+        let row = |function: &str, host: &str, error: Option<&str>| json!({ "comm": "lookups-musl", "function": function, "host": host, "error": error });
+        let want = [
+            row("getaddrinfo", "127.0.0.5", None),
+            row("getaddrinfo", "none.test", Some("EAI_NONAME")),
+            // musl's gethostbyname jumps there.
+            row("gethostbyname2", "127.0.0.6", None),
+            row("gethostbyname2", "127.0.0.7", None),
+            row("gethostbyname_r", "127.0.0.8", None),
+        ];
+        rows::are(&rows::of_pid(&rows, musl.id), &want)?;
+    }
     Ok(())
 }
 

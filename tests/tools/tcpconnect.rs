@@ -78,12 +78,13 @@ fn connect_table(gate: &mut Gate, _: &[String]) -> Result<Value> {
     let unix = home.file("socket");
     let _listener = UnixListener::bind(&unix)?;
     let mut cases = Vec::new();
-    let mut listeners = Vec::new();
+    let (mut listeners, mut keepers) = (Vec::new(), Vec::new());
     for address in LOCALHOSTS {
         let listener = TcpListener::bind((address, 0))?;
         let open = listener.local_addr()?;
         listeners.push(listener);
-        let closed = TcpListener::bind((address, 0))?.local_addr()?;
+        let (keeper, closed) = bound_socket(address, 0)?;
+        keepers.push(keeper);
         cases.push((bound_socket(address, 0)?, open, 0));
         cases.push((bound_socket(address, libc::SOCK_NONBLOCK)?, open, libc::EINPROGRESS));
         cases.push((bound_socket(address, 0)?, closed, libc::ECONNREFUSED));

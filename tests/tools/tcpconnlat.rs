@@ -85,12 +85,13 @@ fn expect(got: &[Value], want: &[Value]) -> Result<()> {
 /// Connects that succeed, that are refused, and that find their address in use.
 fn connect_results(gate: &mut Gate, _: &[String]) -> Result<Value> {
     let mut cases = Vec::new();
-    let mut listeners = Vec::new();
+    let (mut listeners, mut keepers) = (Vec::new(), Vec::new());
     for address in LOCALHOSTS {
         let listener = TcpListener::bind((address, 0))?;
         let open = listener.local_addr()?;
         listeners.push(listener);
-        let closed = TcpListener::bind((address, 0))?.local_addr()?;
+        let (keeper, closed) = bound_socket(address, 0)?;
+        keepers.push(keeper);
         for (to, errno) in [(open, 0), (closed, libc::ECONNREFUSED)] {
             cases.push((bound_socket(address, 0)?, to, errno));
         }

@@ -3,7 +3,11 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{FileExt, OpenOptionsExt},
+    },
+    path::Path,
     thread,
     time::Duration,
 };
@@ -55,6 +59,23 @@ impl Disk {
             sys::call(libc::SYS_memfd_create, &[c"disk".as_ptr() as usize, libc::MFD_ALLOW_SEALING as usize]);
         let backing = File::from(sys::own(memory)?);
         backing.set_len(size)?;
+        Self::over(backing, flags)
+    }
+
+    /// With what xtask kept of a file system: its size, and each block that is not empty after its place.
+    pub fn with_blocks(file: &Path) -> Result<Self> {
+        let content = fs::read(file)?;
+        let (size, blocks) = content.split_first_chunk().context("no size")?;
+        let disk = Self::new(u64::from_le_bytes(*size), 0)?;
+        for block in blocks.chunks_exact(8 + BLOCK) {
+            let (place, content) = block.split_first_chunk().context("no place")?;
+            disk.backing.write_all_at(content, u64::from_le_bytes(*place))?;
+        }
+        Ok(disk)
+    }
+
+    /// Over a file, whatever the file is.
+    pub fn over(backing: File, flags: i32) -> Result<Self> {
         let control = OpenOptions::new().read(true).write(true).open("/dev/loop-control");
         let control = control.context("no loop devices")?;
         // Somebody else may take the free one first.

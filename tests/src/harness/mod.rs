@@ -2,6 +2,7 @@
 
 pub mod bpf;
 pub mod disk;
+pub mod extra;
 pub mod lines;
 pub mod load;
 pub mod place;

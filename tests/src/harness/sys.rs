@@ -1,7 +1,7 @@
 //! System calls, made so that a test knows which one it makes.
 
 use std::{
-    ffi::CString,
+    ffi::{CStr, CString},
     io,
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
     time::{Duration, Instant, SystemTime},
@@ -206,10 +206,13 @@ pub fn own_mounts() -> io::Result<()> {
 
 /// Mounts an empty tmpfs on a directory.
 pub fn mount_tmpfs(on: &CString) -> io::Result<()> {
-    let kind = c"tmpfs".as_ptr() as usize;
-    call(libc::SYS_mount, &[kind, on.as_ptr() as usize, kind, 0, 0])
-        .map(drop)
-        .map_err(io::Error::from_raw_os_error)
+    mount(c"tmpfs", on, c"tmpfs", c"")
+}
+
+/// Mounts a file system on a directory.
+pub fn mount(what: &CStr, on: &CStr, kind: &CStr, options: &CStr) -> io::Result<()> {
+    let [what, on, kind, options] = [what, on, kind, options].map(|text| text.as_ptr() as usize);
+    call(libc::SYS_mount, &[what, on, kind, 0, options]).map(drop).map_err(io::Error::from_raw_os_error)
 }
 
 /// Shows a directory at a second place.

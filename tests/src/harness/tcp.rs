@@ -23,13 +23,14 @@ pub fn sockaddr(address: SocketAddr) -> Vec<u8> {
     }
 }
 
-/// A socket with a port of its own.
+/// A socket with a port of its own. Until it listens, who connects there is refused: it keeps the port
+/// from others, who might listen, or connect from there to themselves.
 pub fn bound_socket(address: IpAddr, flags: i32) -> Result<(OwnedFd, SocketAddr)> {
-    // A listener that is gone has left a port that nobody uses.
-    let own = TcpListener::bind((address, 0))?.local_addr()?;
     let socket = socket(address, flags)?;
-    bind(&socket, own)?;
-    Ok((socket, own))
+    bind(&socket, (address, 0).into())?;
+    let socket = TcpListener::from(socket);
+    let own = socket.local_addr()?;
+    Ok((socket.into(), own))
 }
 
 /// A socket for an address's protocol.

@@ -2,6 +2,7 @@
 //! whose inputs and outputs are as it left them costs a look at their times.
 
 mod objects;
+pub mod scenario_files;
 mod stamp;
 
 use std::path::{Path, PathBuf};
@@ -47,8 +48,9 @@ pub fn tracer(workspace: &Workspace, options: &Options) -> Result<PathBuf> {
     static_binary(workspace, "tracer-cli", "tracer", inputs, options.features())
 }
 
-/// Build the scenario runner; returns its path.
+/// Build the scenario runner and what it needs; returns its path.
 pub fn test_runner(workspace: &Workspace) -> Result<PathBuf> {
+    scenario_files::require(workspace)?;
     static_binary(workspace, "tracer-tests", "tracer-tests", &["tests"], &[])
 }
 

@@ -15,6 +15,7 @@ use crate::workspace::Workspace;
 pub fn everything(workspace: &Workspace) -> Result<()> {
     packages::require(packages::BUILD)?;
     packages::require(packages::VM)?;
+    packages::require(packages::SCENARIOS)?;
     build_tools(workspace).map(drop)
 }
 

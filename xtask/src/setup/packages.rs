@@ -59,6 +59,22 @@ pub const VM: &[Package] = &[
     Package { name: "zstd", proof: Proof::Program("zstd"), purpose: "unpacks newer kernels" },
 ];
 
+/// What only some scenarios need.
+pub const SCENARIOS: &[Package] = &[
+    Package {
+        name: "musl-tools",
+        proof: Proof::Program("musl-gcc"),
+        purpose: "links a test program with another C library",
+    },
+    Package { name: "e2fsprogs", proof: Proof::Program("mkfs.ext4"), purpose: "makes an ext4 for scenarios" },
+    Package { name: "xfsprogs", proof: Proof::Program("mkfs.xfs"), purpose: "makes an xfs for scenarios" },
+    Package {
+        name: "btrfs-progs",
+        proof: Proof::Program("mkfs.btrfs"),
+        purpose: "makes a btrfs for scenarios",
+    },
+];
+
 pub const BENCH: &[Package] = &[
     Package {
         name: "debootstrap",

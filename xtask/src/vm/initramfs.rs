@@ -1,17 +1,21 @@
 //! All that a VM has: tracer, the scenarios, busybox and a few modules.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use super::cpio::Archive;
 use super::kernel::Kernel;
+use super::modules::{self, Module};
+use crate::build::scenario_files;
 use crate::process;
 use crate::workspace::Workspace;
 
 const INIT: &str = include_str!("init.sh");
-const FOLDERS: &[&str] =
-    &["bin", "dev", "etc", "home", "modules", "proc", "root", "run", "sys", "tmp", "usr", "var"];
+const FOLDERS: &[&str] = &[
+    "bin", "dev", "etc", "home", "later", "lib", "modules", "proc", "root", "run", "sys", "tmp", "usr", "var",
+];
 const FILES: &[(&str, &str)] = &[
     ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"),
     ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
@@ -30,6 +34,7 @@ pub fn build(workspace: &Workspace, kernel: &Kernel) -> Result<Vec<u8>> {
     // The kernel opens it for init before anything is mounted.
     archive.character_device("dev/console", (5, 1));
     add_programs(workspace, &mut archive)?;
+    add_scenario_files(workspace, &mut archive)?;
     add_modules(kernel, &mut archive)?;
     Ok(archive.finish())
 }
@@ -48,14 +53,41 @@ fn add_programs(workspace: &Workspace, archive: &mut Archive) -> Result<()> {
     Ok(())
 }
 
-/// The modules, and a list of them with their parameters in the order of loading.
+/// Beside the runner, as on the host; if there are any.
+fn add_scenario_files(workspace: &Workspace, archive: &mut Archive) -> Result<()> {
+    let folder = format!("bin/{}", scenario_files::FOLDER);
+    archive.directory(&folder);
+    for file in fs::read_dir(scenario_files::folder(workspace)).into_iter().flatten() {
+        let file = file?;
+        let name = file.file_name();
+        archive.file(&format!("{folder}/{}", name.to_string_lossy()), 0o755, &fs::read(file.path())?);
+    }
+    if let Ok(loader) = fs::read(Path::new("/").join(scenario_files::MUSL_LOADER)) {
+        archive.file(scenario_files::MUSL_LOADER, 0o755, &loader);
+    }
+    Ok(())
+}
+
+/// The modules, with lists of their files and parameters in the order of loading: one of those that are
+/// loaded at once, and for each that scenarios load one of it and what it needs.
 fn add_modules(kernel: &Kernel, archive: &mut Archive) -> Result<()> {
+    add_modules_of(kernel.modules()?, "modules", "order", archive)?;
+    for name in modules::LATER.names() {
+        add_modules_of(kernel.later(name)?, "later", name, archive)?;
+    }
+    Ok(())
+}
+
+fn add_modules_of(modules: Vec<Module>, folder: &str, list: &str, archive: &mut Archive) -> Result<()> {
+    if modules.is_empty() {
+        return Ok(());
+    }
     let mut order = String::new();
-    for module in kernel.modules()? {
+    for module in modules {
         let file = format!("{}.ko", module.name);
-        archive.file(&format!("modules/{file}"), 0o644, &fs::read(&module.file)?);
+        archive.file(&format!("{folder}/{file}"), 0o644, &fs::read(&module.file)?);
         order += &format!("{file} {}\n", module.parameters);
     }
-    archive.file("modules/order", 0o644, order.as_bytes());
+    archive.file(&format!("{folder}/{list}"), 0o644, order.as_bytes());
     Ok(())
 }

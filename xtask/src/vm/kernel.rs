@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::bzimage;
-use super::modules::{self, Module};
+use super::modules::{AT_BOOT, LATER, Module};
 use crate::apt::{self, Apt, Candidate};
 use crate::report;
 use crate::scratch::Scratch;
@@ -24,6 +24,10 @@ pub const SERIES: &[Series] = &[
     Series { name: "6.1", suites: &["bookworm", "bookworm-security"] },
     Series { name: "6.12", suites: &["trixie", "trixie-security"] },
 ];
+
+/// Where a kernel's modules are kept: those for every VM, and those for scenarios that load them.
+const AT_BOOT_FOLDER: &str = "modules";
+const LATER_FOLDER: &str = "later";
 
 /// The files of a kernel in the cache folder.
 #[derive(Debug)]
@@ -82,12 +86,20 @@ impl Kernel {
 
     /// There, with the modules that are wanted today.
     fn is_whole(&self) -> bool {
-        self.release_file().exists() && modules::are_kept(&self.folder.join("modules"))
+        let are_kept = AT_BOOT.are_kept(&self.folder.join(AT_BOOT_FOLDER))
+            && LATER.are_kept(&self.folder.join(LATER_FOLDER));
+        self.release_file().exists() && are_kept
     }
 
-    /// In the order in which they can be loaded.
+    /// What is loaded when a VM boots, in the order in which that can be done.
     pub fn modules(&self) -> Result<Vec<Module>> {
-        modules::load_order(&self.folder.join("modules"))
+        let names: Vec<&str> = AT_BOOT.names().collect();
+        AT_BOOT.load_order(&self.folder.join(AT_BOOT_FOLDER), &names)
+    }
+
+    /// A module that a scenario loads, after what it needs; nothing where it is built in or missing.
+    pub fn later(&self, name: &str) -> Result<Vec<Module>> {
+        LATER.load_order(&self.folder.join(LATER_FOLDER), &[name])
     }
 }
 
@@ -108,7 +120,9 @@ fn keep_files(package: &Path, kept: &Path, btf: &Path) -> Result<()> {
     let release = image.to_string_lossy().rsplit_once("vmlinuz-").map(|(_, r)| r.to_owned());
     let release = release.context("the kernel's file name bears no release")?;
     write_btf(&image, kept, btf)?;
-    modules::keep(&module_tree(package, &release), &kept.join("modules"))?;
+    let tree = module_tree(package, &release);
+    AT_BOOT.keep(&tree, &kept.join(AT_BOOT_FOLDER))?;
+    LATER.keep(&tree, &kept.join(LATER_FOLDER))?;
     fs::rename(&image, kept.join("vmlinuz"))?;
     fs::write(kept.join("release"), release)?;
     Ok(())

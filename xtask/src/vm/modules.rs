@@ -13,7 +13,11 @@ use object::{Object, ObjectSection};
 use crate::process;
 
 /// Modules and their parameters. What a kernel has built in, or has not at all, is left out.
-const WANTED: &[(&str, &str)] = &[
+#[derive(Debug)]
+pub struct Wanted(&'static [(&'static str, &'static str)]);
+
+/// Those that every VM loads when it boots.
+pub const AT_BOOT: Wanted = Wanted(&[
     ("loop", ""),
     ("brd", "rd_nr=1"),
     ("null_blk", "nr_devices=1"),
@@ -21,7 +25,10 @@ const WANTED: &[(&str, &str)] = &[
     ("virtio_blk", ""),
     ("veth", ""),
     ("dummy", "numdummies=0"),
-];
+]);
+
+/// Those that a scenario loads when it needs them.
+pub const LATER: Wanted = Wanted(&[("ext4", ""), ("xfs", ""), ("btrfs", ""), ("fuse", "")]);
 
 /// A file beside the kept modules that says which were wanted then.
 const LIST: &str = "wanted";
@@ -33,51 +40,57 @@ pub struct Module {
     pub file: PathBuf,
 }
 
-/// Copy the wanted modules out of a kernel's tree of modules, decompressed.
-pub fn keep(tree: &Path, folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder)?;
-    let mut packed = BTreeMap::new();
-    find_modules(tree, &mut packed)?;
-    let mut pending: Vec<String> = WANTED.iter().map(|(name, _)| (*name).to_owned()).collect();
-    while let Some(name) = pending.pop() {
-        let target = folder.join(format!("{name}.ko"));
-        let Some(file) = packed.get(&name).filter(|_| !target.exists()) else {
-            continue;
+impl Wanted {
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|(name, _)| *name)
+    }
+
+    /// Copy the modules out of a kernel's tree of modules, decompressed.
+    pub fn keep(&self, tree: &Path, folder: &Path) -> Result<()> {
+        fs::create_dir_all(folder)?;
+        let mut packed = BTreeMap::new();
+        find_modules(tree, &mut packed)?;
+        let mut pending: Vec<String> = self.names().map(str::to_owned).collect();
+        while let Some(name) = pending.pop() {
+            let target = folder.join(format!("{name}.ko"));
+            let Some(file) = packed.get(&name).filter(|_| !target.exists()) else {
+                continue;
+            };
+            let content = decompress(file)?;
+            pending.extend(dependencies(&content)?);
+            fs::write(target, content)?;
+        }
+        fs::write(folder.join(LIST), self.list())?;
+        Ok(())
+    }
+
+    /// Whether a folder holds what [`Wanted::keep`] would leave in it.
+    pub fn are_kept(&self, folder: &Path) -> bool {
+        fs::read_to_string(folder.join(LIST)).is_ok_and(|list| list == self.list())
+    }
+
+    fn list(&self) -> String {
+        self.names().map(|name| format!("{name}\n")).collect()
+    }
+
+    /// The modules that [`Wanted::keep`] left in a folder, with those of these names after all they need.
+    pub fn load_order(&self, folder: &Path, names: &[&str]) -> Result<Vec<Module>> {
+        let mut kept = BTreeMap::new();
+        find_modules(folder, &mut kept)?;
+        let mut needs = BTreeMap::new();
+        for (name, file) in &kept {
+            needs.insert(name.clone(), dependencies(&fs::read(file)?)?);
+        }
+        let module = |name: String| {
+            let parameters = self.0.iter().find(|(wanted, _)| *wanted == name).map_or("", |(_, p)| p);
+            Some(Module { file: kept.get(&name)?.clone(), name, parameters })
         };
-        let content = decompress(file)?;
-        pending.extend(dependencies(&content)?);
-        fs::write(target, content)?;
+        Ok(in_order(&needs, names).into_iter().filter_map(module).collect())
     }
-    fs::write(folder.join(LIST), wanted_names())?;
-    Ok(())
 }
 
-/// Whether a folder holds what [`keep`] would leave in it.
-pub fn are_kept(folder: &Path) -> bool {
-    fs::read_to_string(folder.join(LIST)).is_ok_and(|names| names == wanted_names())
-}
-
-fn wanted_names() -> String {
-    WANTED.iter().map(|(name, _)| format!("{name}\n")).collect()
-}
-
-/// The modules that [`keep`] left in a folder.
-pub fn load_order(folder: &Path) -> Result<Vec<Module>> {
-    let mut kept = BTreeMap::new();
-    find_modules(folder, &mut kept)?;
-    let mut needs = BTreeMap::new();
-    for (name, file) in &kept {
-        needs.insert(name.clone(), dependencies(&fs::read(file)?)?);
-    }
-    let module = |name: String| {
-        let parameters = WANTED.iter().find(|(wanted, _)| *wanted == name).map_or("", |(_, p)| p);
-        Some(Module { file: kept.get(&name)?.clone(), name, parameters })
-    };
-    Ok(in_order(&needs).into_iter().filter_map(module).collect())
-}
-
-/// Every name after the names that it needs.
-fn in_order(needs: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+/// These names, each after the names that it needs.
+fn in_order(needs: &BTreeMap<String, Vec<String>>, names: &[&str]) -> Vec<String> {
     fn visit(name: &str, needs: &BTreeMap<String, Vec<String>>, order: &mut Vec<String>) {
         if order.iter().any(|done| done == name) {
             return;
@@ -88,7 +101,7 @@ fn in_order(needs: &BTreeMap<String, Vec<String>>) -> Vec<String> {
         order.push(name.to_owned());
     }
     let mut order = Vec::new();
-    needs.keys().for_each(|name| visit(name, needs, &mut order));
+    names.iter().for_each(|name| visit(name, needs, &mut order));
     order
 }
 
@@ -152,7 +165,9 @@ mod tests {
         let needs = [("a", vec!["c"]), ("b", vec![]), ("c", vec!["d", "b"]), ("d", vec![])];
         let own = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
         let needs = needs.map(|(name, needed)| (name.to_owned(), own(needed)));
-        assert_eq!(in_order(&BTreeMap::from(needs)), ["d", "b", "c", "a"]);
+        let needs = BTreeMap::from(needs);
+        assert_eq!(in_order(&needs, &["a", "b", "c", "d"]), ["d", "b", "c", "a"]);
+        assert_eq!(in_order(&needs, &["c"]), ["d", "b", "c"]);
     }
 
     #[test]
