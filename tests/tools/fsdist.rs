@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::fsslower::{calls_on, hold_up};
 use crate::{
-    harness::{Load, Result, Suite, Test, Tool, Value, ensure, equal, rows, tracer},
+    harness::{Load, Result, Suite, Test, Tool, Value, ensure, equal, extra, rows, tracer},
     standard::{Events, Shape, Standard, nothing},
 };
 
@@ -28,6 +28,7 @@ pub const SUITE: Suite = Suite {
         Test::new("counts_every_operation_on_btrfs", || counts_every_operation_on("btrfs")),
         Test::new("tells_file_systems_apart", tells_file_systems_apart),
         Test::new("measures_latency", measures_latency),
+        Test::new("measures_a_slow_file_system", measures_a_slow_file_system),
         Test::new("prints_intervals", prints_intervals),
         Test::new("refuses_other_operations", refuses_other_operations),
     ],
@@ -102,6 +103,22 @@ fn measures_latency() -> Result<()> {
     let bounds = hold_up().as_micros() as u64..=took + took / 8;
     let max = rows::number(&rows[0], "max");
     ensure!(bounds.contains(&max), "{max} us are not in {bounds:?}");
+    Ok(())
+}
+
+fn measures_a_slow_file_system() -> Result<()> {
+    extra::file_system("fuse")?;
+    let mut load = Load::start(&["file-slow-calls"])?;
+    let least = rows::number(&load.setup, "least_us");
+    let tool = Tool::json("fusedist", &["-p", &load.pid()])?;
+    load.finish()?;
+    let rows = tool.interrupt()?.ok()?.rows()?;
+    let times =
+        [("read", 2), ("write", 1), ("fsync", 1)].map(|(name, count)| (("fuse".into(), name.into()), count));
+    equal("counts", counts(&rows)?, BTreeMap::from(times))?;
+    for row in rows {
+        ensure!(rows::number(&row, "p50") >= least, "less than {least} us: {row}");
+    }
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use crate::{
         disk::Disk,
         ensure, equal, extra, json,
         load::count,
-        rows,
+        rows, slow,
         sys::{self, Errno},
         tool, tracer,
     },
@@ -52,11 +52,12 @@ pub const SUITE: Suite = Suite {
     }),
     tests: &[
         Test::new("sees_every_operation", sees_every_operation),
-        Test::new("sees_every_operation_on_ext4", || sees_every_operation_on("ext4", "fuse")),
+        Test::new("sees_every_operation_on_ext4", || sees_every_operation_on("ext4", "xfs")),
         Test::new("sees_every_operation_on_xfs", || sees_every_operation_on("xfs", "ext4")),
         Test::new("sees_every_operation_on_btrfs", || sees_every_operation_on("btrfs", "ext4")),
         Test::new("sees_calls_of_32_bit_programs", sees_calls_of_32_bit_programs),
         Test::new("sees_what_took_long", sees_what_took_long),
+        Test::new("measures_a_slow_file_system", measures_a_slow_file_system),
         Test::new("chooses_file_systems", chooses_file_systems),
         Test::new("an_alias_chooses_its_file_system", an_alias_chooses_its_file_system),
         Test::new("refuses_what_is_not_there", refuses_what_is_not_there),
@@ -67,6 +68,7 @@ pub const SUITE: Suite = Suite {
         Workload::new("file-calls-32", file_calls_32),
         Workload::new("file-systems", file_systems),
         Workload::new("file-slow-open", file_slow_open),
+        Workload::new("file-slow-calls", file_slow_calls),
     ],
 };
 
@@ -241,6 +243,7 @@ pub fn calls_on(fs: &str) -> Result<Load> {
 
 /// By the name of a file system's alias, every operation on it is seen, and none by that of another.
 fn sees_every_operation_on(fs: &str, other: &str) -> Result<()> {
+    extra::file_system(other)?;
     let mut load = calls_on(fs)?;
     let run = |fs: &str| Tool::json(&format!("{fs}slower"), &["--min", "0", "-p", &load.pid()]);
     let (tool, other) = (run(fs)?, run(other)?);
@@ -369,6 +372,57 @@ fn sees_what_took_long() -> Result<()> {
     let bounds = hold_up().as_micros() as u64..=rows::number(&account, "took_us");
     ensure!(bounds.contains(&latency), "{latency} us are not in {bounds:?}");
     Ok(())
+}
+
+/// Calls on a file system that takes its time for each, with others on one that does not.
+fn file_slow_calls(gate: &mut Gate, _: &[String]) -> Result<Value> {
+    let (file, quick) = (slow::file(&gate.home()?)?, fs::File::open("/proc/self/comm")?);
+    let (fd, mut buffer) = (file.as_raw_fd() as usize, [0_u8; 64]);
+    let at = buffer.as_mut_ptr() as usize;
+    gate.wait(&json!({ "least_us": slow::delay().as_micros() as u64 }))?;
+    let calls = [
+        ("read", libc::SYS_pread64, [fd, at, 13, 17]),
+        ("write", libc::SYS_pwrite64, [fd, at, 19, 23]),
+        ("fsync", libc::SYS_fsync, [fd, 0, 0, 0]),
+        ("read", libc::SYS_pread64, [fd, at, 7, 29]),
+    ];
+    let mut rows = Vec::new();
+    for (operation, number, args) in calls {
+        done(sys::call(libc::SYS_pread64, &[quick.as_raw_fd() as usize, at, 1, 0]))?;
+        let start = Instant::now();
+        let bytes = done(sys::call(number, &args))?;
+        let took_us = start.elapsed().as_micros() as u64;
+        let transfers = operation != "fsync";
+        rows.push(json!({
+            "fs": "fuse", "operation": operation, "error": null, "took_us": took_us,
+            "bytes": transfers.then_some(bytes), "offset": transfers.then_some(args[3]),
+        }));
+    }
+    Ok(json!({ "rows": rows }))
+}
+
+/// The rows of slow calls on a slow file system are those of the account, and their latencies true.
+pub fn sees_slow_calls(tool: &str, operations: &[&str]) -> Result<()> {
+    extra::file_system("fuse")?;
+    let mut load = Load::start(&["file-slow-calls"])?;
+    let least = rows::number(&load.setup, "least_us");
+    let tool = Tool::json(tool, &["--min", &format!("{least}us"), "-p", &load.pid()])?;
+    let account = load.finish()?;
+    let rows = tool.interrupt()?.ok()?.rows()?;
+    let mut want = rows::wanted(&account)?.clone();
+    want.retain(|row| operations.contains(&rows::text(row, "operation")));
+    equal("rows", rows.len(), want.len())?;
+    for (row, want) in rows.iter().zip(&mut want) {
+        let took = want["took_us"].take().as_u64().unwrap_or(0);
+        let bounds = least..=took;
+        ensure!(bounds.contains(&rows::number(row, "latency_us")), "not within {bounds:?} us: {row}");
+        want.as_object_mut().map(|want| want.remove("took_us"));
+    }
+    rows::are(&rows, &want)
+}
+
+fn measures_a_slow_file_system() -> Result<()> {
+    sees_slow_calls("fuseslower", &["read", "write", "fsync"])
 }
 
 /// Reads on two file systems.

@@ -8,6 +8,7 @@ pub mod load;
 pub mod place;
 pub mod rows;
 pub mod runner;
+pub mod slow;
 pub mod sys;
 pub mod tcp;
 pub mod tool;

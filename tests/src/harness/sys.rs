@@ -189,6 +189,11 @@ pub fn set_real_time(priority: i32) -> io::Result<()> {
     call(libc::SYS_sched_setscheduler, &args).map(drop).map_err(io::Error::from_raw_os_error)
 }
 
+/// Lets this process be killed when its parent ends.
+pub fn end_with_parent() {
+    let _ = call(libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize]);
+}
+
 /// Makes this process the parent of orphaned descendants.
 pub fn adopt_orphans() {
     let _ = call(libc::SYS_prctl, &[libc::PR_SET_CHILD_SUBREAPER as usize, 1]);

@@ -25,7 +25,7 @@ const BLOCK: usize = 4096;
 /// A file system by its name, how it is made, and its size.
 const FILE_SYSTEMS: &[(&str, &[&str], u64)] = &[
     ("ext4", &["mkfs.ext4", "-q", "-F"], 16 << 20),
-    // Not larger than it must be; the counters of newer releases are unknown to older kernels.
+    // Not larger than it must be; older kernels know no counters of 64 bits.
     ("xfs", &["mkfs.xfs", "-q", "-f", "-i", "nrext64=0"], 320 << 20),
     ("btrfs", &["mkfs.btrfs", "-q", "-f", "-m", "single", "-d", "single"], 128 << 20),
 ];
