@@ -10,10 +10,10 @@ use std::{
 use crate::{
     harness::{
         Gate, Load, Result, Suite, Test, Tool, Value, Workload,
-        disk::{self, BLOCK, page},
-        ensure, equal, json,
+        disk::{self, BLOCK, Disk, page},
+        ensure, equal, extra, json,
         load::count,
-        rows,
+        rows, slow,
     },
     standard::{Events, Shape, Standard, nothing},
 };
@@ -37,10 +37,15 @@ pub const SUITE: Suite = Suite {
         Test::new("tells_reads_from_writes", tells_reads_from_writes),
         Test::new("includes_queue_time", includes_queue_time),
         Test::new("counts_merged_requests_once", counts_merged_requests_once),
+        Test::new("measures_a_slow_disk", measures_a_slow_disk),
         Test::new("prints_milliseconds", prints_milliseconds),
         Test::new("prints_intervals", prints_intervals),
     ],
-    workloads: &[Workload::new("block-io", block_io), Workload::new("block-merge", block_merge)],
+    workloads: &[
+        Workload::new("block-io", block_io),
+        Workload::new("block-slow", block_slow),
+        Workload::new("block-merge", block_merge),
+    ],
 };
 
 /// Reads and writes blocks in turn, past the cache.
@@ -52,6 +57,29 @@ fn block_io(gate: &mut Gate, args: &[String]) -> Result<Value> {
     disk.file.read_exact_at(page, 0)?;
     gate.wait(&json!({ "disk": disk.name }))?;
     let before = disk.stat()?;
+    let elapsed_us = read_and_write(&disk, page, times)?;
+    let after = disk.stat()?;
+    Ok(json!({
+        "reads": after.reads - before.reads,
+        "writes": after.writes - before.writes,
+        "read_bytes": after.read_bytes - before.read_bytes,
+        "write_bytes": after.write_bytes - before.write_bytes,
+        "elapsed_us": elapsed_us,
+    }))
+}
+
+/// The same on a slow disk.
+fn block_slow(gate: &mut Gate, args: &[String]) -> Result<Value> {
+    let disk = Disk::over(slow::file(&gate.home()?)?, libc::O_DIRECT)?;
+    let page = page()?;
+    disk.file.read_exact_at(page, 0)?;
+    gate.wait(&json!({ "disk": disk.name, "least_us": slow::delay().as_micros() as u64 }))?;
+    let elapsed_us = read_and_write(&disk, page, count(args)?)?;
+    Ok(json!({ "elapsed_us": elapsed_us }))
+}
+
+/// Reads and writes blocks in turn, and tells how long each took.
+fn read_and_write(disk: &Disk, page: &mut [u8], times: u64) -> Result<Vec<u64>> {
     let mut elapsed_us = Vec::new();
     for (is_write, offset) in disk::turns(times) {
         let start = Instant::now();
@@ -61,14 +89,7 @@ fn block_io(gate: &mut Gate, args: &[String]) -> Result<Value> {
         }
         elapsed_us.push(start.elapsed().as_micros() as u64);
     }
-    let after = disk.stat()?;
-    Ok(json!({
-        "reads": after.reads - before.reads,
-        "writes": after.writes - before.writes,
-        "read_bytes": after.read_bytes - before.read_bytes,
-        "write_bytes": after.write_bytes - before.write_bytes,
-        "elapsed_us": elapsed_us,
-    }))
+    Ok(elapsed_us)
 }
 
 /// Writes blocks side by side through the cache, so that the kernel merges them on their way.
@@ -153,6 +174,30 @@ fn counts_merged_requests_once() -> Result<()> {
         let made = rows::number(&account, "writes");
         ensure!(made > 0 && made < 256, "nothing was merged: {made} writes");
         equal("writes", rows::sum(&writes, "count"), made)?;
+    }
+    Ok(())
+}
+
+/// The workload on a slow disk, if this kernel can have one.
+pub fn start_slow(times: &str) -> Result<Load> {
+    extra::file_system("fuse")?;
+    Load::start(&["block-slow", times])
+}
+
+fn measures_a_slow_disk() -> Result<()> {
+    let mut load = start_slow("7")?;
+    let tool = Tool::json("biolatency", &["--disk", rows::text(&load.setup, "disk")])?;
+    let account = load.finish()?;
+    let rows = tool.interrupt()?.ok()?.rows()?;
+    equal("rows", rows.len(), 1)?;
+    equal("count", rows::number(&rows[0], "count"), 7)?;
+    let longest = account["elapsed_us"].as_array().into_iter().flatten().filter_map(Value::as_u64).max();
+    let (least, most) = (rows::number(&load.setup, "least_us"), longest.unwrap_or(0));
+    // A percentile is at most an eighth too large.
+    let bounds = least..=most + most / 8;
+    for mark in ["p50", "p90", "p99", "max"] {
+        let value = rows::number(&rows[0], mark);
+        ensure!(bounds.contains(&value), "{mark} is not within {bounds:?} us: {}", rows[0]);
     }
     Ok(())
 }

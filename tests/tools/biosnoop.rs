@@ -2,6 +2,7 @@
 
 use std::{os::unix::fs::FileExt, slice, thread};
 
+use super::biolatency::start_slow;
 use crate::{
     harness::{
         Cgroup, Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload,
@@ -46,6 +47,7 @@ pub const SUITE: Suite = Suite {
         Test::new("tells_errors", tells_errors),
         Test::new("tells_flushes", tells_flushes),
         Test::new("chooses_a_cgroup", chooses_a_cgroup),
+        Test::new("measures_a_slow_disk", measures_a_slow_disk),
         Test::new("shows_slow_ones_only", shows_slow_ones_only),
     ],
     workloads: &[
@@ -226,6 +228,23 @@ fn chooses_a_cgroup() -> Result<()> {
     let rows = tool.interrupt()?.ok()?.rows()?;
     equal("rows", rows.len() as u64, TIMES)?;
     equal("rows of the process inside", rows::of_pid(&rows, inside.id).len() as u64, TIMES)
+}
+
+fn measures_a_slow_disk() -> Result<()> {
+    let mut load = start_slow("7")?;
+    let (least, disk) = (rows::number(&load.setup, "least_us"), rows::text(&load.setup, "disk"));
+    let (fast, slow) = ((least * 10).to_string() + "us", least.to_string() + "us");
+    let run = |min: &str| Tool::json("biosnoop", &["--disk", disk, "--min", min]);
+    let (none, all) = (run(&fast)?, run(&slow)?);
+    let account = load.finish()?;
+    equal("rows of much slower requests", none.interrupt()?.ok()?.rows()?.len(), 0)?;
+    let rows = all.interrupt()?.ok()?.rows()?;
+    equal("rows", rows.len(), 7)?;
+    for (row, elapsed) in rows.iter().zip(account["elapsed_us"].as_array().context("no times")?) {
+        let bounds = least..=elapsed.as_u64().unwrap_or(0);
+        ensure!(bounds.contains(&rows::number(row, "latency_us")), "not within {bounds:?} us: {row}");
+    }
+    Ok(())
 }
 
 fn shows_slow_ones_only() -> Result<()> {

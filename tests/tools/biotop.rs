@@ -1,5 +1,6 @@
 //! biotop: block requests by process and disk, on disks that the test makes for itself.
 
+use super::biolatency::start_slow;
 use crate::{
     harness::{Load, Result, Suite, Test, Tool, Value, disk::BLOCK, ensure, equal, json, rows},
     standard::{Events, Shape, Standard, nothing},
@@ -35,6 +36,7 @@ pub const SUITE: Suite = Suite {
     }),
     tests: &[
         Test::new("counts_as_the_kernel_does", counts_as_the_kernel_does),
+        Test::new("measures_a_slow_disk", measures_a_slow_disk),
         Test::new("tells_processes_and_disks_apart", tells_processes_and_disks_apart),
         Test::new("counts_merged_requests_once", counts_merged_requests_once),
         Test::new("shows_flushes_without_an_owner", shows_flushes_without_an_owner),
@@ -77,6 +79,19 @@ fn counts_as_the_kernel_does() -> Result<()> {
     ensure!((1..=total / TIMES + 1).contains(&average), "{average} us of {} us on average", total / TIMES);
     ensure!(marks[3] <= longest + longest / 8 + 1, "the longest call took {longest} us: {row}");
     ensure!(average <= marks[3], "on average more than the most: {row}");
+    Ok(())
+}
+
+fn measures_a_slow_disk() -> Result<()> {
+    let mut load = start_slow("7")?;
+    let (least, disk) = (rows::number(&load.setup, "least_us"), rows::text(&load.setup, "disk"));
+    let tool = Tool::json("biotop", &["--disk", disk, WHOLE])?;
+    load.finish()?;
+    let rows = tool.interrupt()?.ok()?.rows()?;
+    rows::are(&rows, &[json!({ "pid": load.id, "count": 7 })])?;
+    for key in ["avg_us", "p50_us", "p99_us"] {
+        ensure!(rows::number(&rows[0], key) >= least, "{key} is less than {least}: {}", rows[0]);
+    }
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::fsslower::{done, hold_up};
+use super::fsslower::{done, hold_up, sees_slow_calls};
 use crate::{
     harness::{
         Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, by_machine, ensure, equal, json,
@@ -45,6 +45,7 @@ pub const SUITE: Suite = Suite {
     }),
     tests: &[
         Test::new("sees_reads_and_writes_only", sees_reads_and_writes_only),
+        Test::new("measures_a_slow_file_system", || sees_slow_calls("fileslower", &["read", "write"])),
         Test::new("sees_a_slow_read_of_a_file", sees_a_slow_read_of_a_file),
         Test::new("sees_a_slow_read_of_a_pipe_on_demand", sees_a_slow_read_of_a_pipe_on_demand),
         Test::new("has_a_threshold_of_10_ms", has_a_threshold_of_10_ms),
