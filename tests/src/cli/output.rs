@@ -1,6 +1,6 @@
 //! What is printed where, and how.
 
-use std::{collections::BTreeSet, fs, fs::File, os::fd::OwnedFd};
+use std::{collections::BTreeSet, fs, fs::File, os::fd::OwnedFd, thread};
 
 use super::{as_nobody, tool_names};
 use crate::harness::{
@@ -14,6 +14,7 @@ pub const SUITE: Suite = Suite {
         Test::user("list", list),
         Test::user("list_as_json", list_as_json),
         Test::user("doctor", doctor),
+        Test::new("doctor_is_right_about_each_tool", doctor_is_right_about_each_tool),
         Test::new("doctor_without_privilege", doctor_without_privilege),
         Test::user("help", help),
         Test::user("a_page_for_every_tool", a_page_for_every_tool),
@@ -69,6 +70,43 @@ fn doctor() -> Result<()> {
         ensure!(is_there, "the doctor is silent about {word}");
     }
     names_all_tools(&tracer(&["doctor", "--json"]).output()?.ok()?)
+}
+
+/// What the doctor says of a tool is what happens when it runs: it uses these hooks, or ends for this reason.
+fn is_right(verdict: &Value) -> Result<()> {
+    let name = rows::text(verdict, "name");
+    let output = tracer(&[name, "-v", "-d", "1ms"]).output()?;
+    let lines: Vec<&str> = output.stderr.lines().filter_map(|line| line.strip_prefix("tracer: ")).collect();
+    if verdict["runs"] == true {
+        equal("exit code", output.code, 0).context(output.to_string())?;
+        let hooks: Vec<&str> =
+            verdict["hooks"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let attached = lines.iter().find_map(|line| line.strip_prefix("attached "));
+        return equal("hooks", attached, Some(hooks.join(", ").as_str()));
+    }
+    equal("exit code", output.code, 4).context(output.to_string())?;
+    // The run knows more of each hook than the doctor, who does not try to load anything.
+    let last = lines.last().context("no reason")?;
+    let reasons = rows::text(verdict, "why").split("; ");
+    let is_told = |reason: &&str| !reason.contains("CONFIG") || last.contains(reason);
+    let untold: Vec<&str> = reasons.filter(|reason| !is_told(reason)).collect();
+    ensure!(untold.is_empty(), "not told of by the run: {untold:?}, but {last:?}");
+    Ok(())
+}
+
+/// All tools at once, which is no trouble either.
+fn doctor_is_right_about_each_tool() -> Result<()> {
+    let report: Value = serde_json::from_str(tracer(&["doctor", "--json"]).output()?.ok()?.text()?)?;
+    let verdicts = report["tools"].as_array().context("no tools")?;
+    let named: BTreeSet<&str> = verdicts.iter().map(|verdict| rows::text(verdict, "name")).collect();
+    ensure!(tool_names().all(|tool| named.contains(tool)), "tools without a verdict: {named:?}");
+    thread::scope(|scope| {
+        let runs: Vec<_> = verdicts.iter().map(|verdict| scope.spawn(|| is_right(verdict))).collect();
+        verdicts.iter().zip(runs).try_for_each(|(verdict, run)| {
+            let result = run.join().ok().context("a panic")?;
+            result.with_context(|| rows::text(verdict, "name").to_owned())
+        })
+    })
 }
 
 fn doctor_without_privilege() -> Result<()> {
