@@ -4,6 +4,7 @@
 mod apt;
 mod bench;
 mod build;
+mod dist;
 mod lint;
 mod new_tool;
 mod process;
@@ -40,6 +41,8 @@ enum Command {
     },
     /// Run unit tests, the scenarios on this kernel, and the scenarios in virtual machines
     Test(test::Options),
+    /// Make what users install, in target/dist: a tarball, a Debian package and their checksums
+    Dist,
     /// Measure tracer beside its peers: `cargo xtask bench --setup` installs them in a folder of their own
     Bench(bench::Options),
     /// Write the files of a new tool: `cargo xtask new-tool forksnoop --kind snoop`
@@ -64,6 +67,7 @@ fn execute(command: Command, workspace: &Workspace) -> Result<ExitCode> {
         Command::Build(options) => build::tracer(workspace, &options).map(drop)?,
         Command::Run { build, args } => run::tool(workspace, &build, &args)?,
         Command::NewTool(options) => new_tool::run(workspace, &options)?,
+        Command::Dist => dist::run(workspace)?,
         Command::Bench(options) => return bench::run(workspace, &options),
         Command::Lint => lint::run(workspace)?,
         Command::Test(options) => {

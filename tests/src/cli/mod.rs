@@ -4,6 +4,7 @@ mod errors;
 mod filters;
 mod life;
 mod output;
+mod package;
 
 use crate::harness::{
     Gate, Output, Result, Suite, Value, Workload, bail, json,
@@ -12,7 +13,8 @@ use crate::harness::{
 };
 use crate::tools;
 
-pub const SUITES: &[&Suite] = &[&SHARED, &errors::SUITE, &filters::SUITE, &life::SUITE, &output::SUITE];
+pub const SUITES: &[&Suite] =
+    &[&SHARED, &errors::SUITE, &filters::SUITE, &life::SUITE, &output::SUITE, &package::SUITE];
 
 /// Workloads that belong to nobody in particular.
 const SHARED: Suite = Suite {

@@ -13,7 +13,7 @@ use anyhow::Result;
 use crate::process;
 use crate::setup::{self, packages};
 use crate::workspace::{self, BPF_TARGET, HOST_TARGET, Workspace};
-use stamp::Step;
+pub use stamp::Step;
 
 /// What every step's result depends on besides its own crates.
 const SHARED_INPUTS: &[&str] =

@@ -1,5 +1,7 @@
 //! The scenarios on the running kernel.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::results::{Runner, Tally};
@@ -7,13 +9,16 @@ use crate::process::{self, Root};
 use crate::report;
 use crate::workspace::Workspace;
 
-pub fn run(workspace: &Workspace, filter: Option<&str>, strict: bool) -> Result<Tally> {
+pub fn run(workspace: &Workspace, filter: Option<&str>, strict: bool, package: &Path) -> Result<Tally> {
     report::heading("scenarios on this kernel");
     let Some(root) = Root::find() else {
         report::result("test host scenarios ... skipped: needs root");
         return Ok(if strict { Tally::FAILED } else { Tally::SKIPPED });
     };
-    let mut command = root.command(workspace.release_binary("tracer-tests"));
+    let mut command = root.command("env");
+    command
+        .arg(format!("TRACER_PACKAGE={}", package.display()))
+        .arg(workspace.release_binary("tracer-tests"));
     if let Some(filter) = filter {
         command.args(["--filter", filter]);
     }

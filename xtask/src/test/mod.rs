@@ -5,11 +5,13 @@ mod matrix;
 pub mod results;
 mod unit;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 
 use crate::build;
+use crate::dist;
 use crate::report;
 use crate::setup::packages;
 use crate::vm::kernel::{SERIES, Series};
@@ -51,23 +53,32 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
         shell(workspace, options, &series)?;
         return Ok(true);
     }
-    build::tracer(workspace, &build::Options::default())?;
     build::test_runner(workspace)?;
-    let tally = run_parts(workspace, options, &series)?;
+    let package = dist::installed_root(workspace)?;
+    let tally = run_parts(workspace, options, &series, &package)?;
     report::result(&tally.to_string());
     Ok(tally.failed == 0)
 }
 
-fn run_parts(workspace: &Workspace, options: &Options, series: &[&'static Series]) -> Result<Tally> {
+fn run_parts(
+    workspace: &Workspace,
+    options: &Options,
+    series: &[&'static Series],
+    package: &Path,
+) -> Result<Tally> {
     let kernels = matrix::Kernels::require(workspace, series);
     let filter = options.filter.as_deref();
     let mut tally = Tally::default();
     if options.vm.is_none() {
         tally += unit::run(workspace, filter)?;
-        tally += host::run(workspace, filter, options.strict)?;
+        tally += host::run(workspace, filter, options.strict, package)?;
     }
-    let settings =
-        Settings { accelerator: options.accel, filter, time_limit: Duration::from_secs(options.vm_timeout) };
+    let settings = Settings {
+        accelerator: options.accel,
+        filter,
+        time_limit: Duration::from_secs(options.vm_timeout),
+        package,
+    };
     tally += matrix::run(workspace, kernels, &settings, options.strict);
     Ok(tally)
 }
@@ -76,11 +87,11 @@ fn shell(workspace: &Workspace, options: &Options, series: &[&'static Series]) -
     let [.., newest] = series else { bail!("no kernel is named") };
     let is_one = options.vm.is_none() || series.len() == 1;
     ensure!(is_one, "--shell boots one kernel: type --vm {} --shell", newest.name);
-    build::tracer(workspace, &build::Options::default())?;
     build::test_runner(workspace)?;
+    let package = dist::installed_root(workspace)?;
     packages::require(packages::VM)?;
     let kernel = newest.require(workspace)?;
-    qemu::shell(workspace, &kernel, options.accel)
+    qemu::shell(workspace, &kernel, options.accel, &package)
 }
 
 impl Options {

@@ -1,7 +1,7 @@
 #!/bin/busybox sh
 # The first process of a test VM: mounts, loads modules, runs the scenarios and powers off.
 # From the kernel's command line: TRACER_KERNEL, TRACER_SHELL, TRACER_FILTER.
-export PATH=/bin HOME=/root TERM=${TERM:-linux}
+export PATH=/bin HOME=/root TERM=${TERM:-linux} TRACER_PACKAGE=/package
 
 /bin/busybox --install -s /bin
 mount -t proc proc /proc

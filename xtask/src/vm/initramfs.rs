@@ -1,6 +1,7 @@
-//! All that a VM has: tracer, the scenarios, busybox and a few modules.
+//! All that a VM has: tracer as its package installs it, the scenarios, busybox and a few modules.
 
-use std::fs;
+use std::fs::{self, DirEntry};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -21,11 +22,18 @@ const FILES: &[(&str, &str)] = &[
     ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
     ("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
 ];
-/// The folders where programs are looked for by their whole path.
-const LINKS: &[(&str, &str)] = &[("sbin", "bin"), ("usr/bin", "../bin"), ("usr/sbin", "../bin")];
+/// The folders where programs are looked for by their whole path, and tracer.
+const LINKS: &[(&str, &str)] = &[
+    ("sbin", "bin"),
+    ("usr/bin", "../bin"),
+    ("usr/sbin", "../bin"),
+    ("bin/tracer", "/package/usr/bin/tracer"),
+];
+/// The root that the package is installed in; init.sh names it too.
+const PACKAGE: &str = "package";
 
 /// The archive for a kernel, with the release binaries of the workspace.
-pub fn build(workspace: &Workspace, kernel: &Kernel) -> Result<Vec<u8>> {
+pub fn build(workspace: &Workspace, kernel: &Kernel, package: &Path) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
     FOLDERS.iter().for_each(|folder| archive.directory(folder));
     FILES.iter().for_each(|(path, content)| archive.file(path, 0o644, content.as_bytes()));
@@ -35,17 +43,14 @@ pub fn build(workspace: &Workspace, kernel: &Kernel) -> Result<Vec<u8>> {
     archive.character_device("dev/console", (5, 1));
     add_programs(workspace, &mut archive)?;
     add_scenario_files(workspace, &mut archive)?;
+    add_tree(package, PACKAGE, &mut archive)?;
     add_modules(kernel, &mut archive)?;
     Ok(archive.finish())
 }
 
 fn add_programs(workspace: &Workspace, archive: &mut Archive) -> Result<()> {
     let busybox = process::find_program("busybox").context("busybox is not installed")?;
-    let programs = [
-        ("bin/busybox", busybox),
-        ("bin/tracer", workspace.release_binary("tracer")),
-        ("bin/tracer-tests", workspace.release_binary("tracer-tests")),
-    ];
+    let programs = [("bin/busybox", busybox), ("bin/tracer-tests", workspace.release_binary("tracer-tests"))];
     for (path, file) in programs {
         let content = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
         archive.file(path, 0o755, &content);
@@ -64,6 +69,26 @@ fn add_scenario_files(workspace: &Workspace, archive: &mut Archive) -> Result<()
     }
     if let Ok(loader) = fs::read(Path::new("/").join(scenario_files::MUSL_LOADER)) {
         archive.file(scenario_files::MUSL_LOADER, 0o755, &loader);
+    }
+    Ok(())
+}
+
+/// A folder with all that is in it.
+fn add_tree(folder: &Path, path: &str, archive: &mut Archive) -> Result<()> {
+    archive.directory(path);
+    let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(DirEntry::file_name);
+    for entry in entries {
+        let (file, kind) = (entry.path(), entry.file_type()?);
+        let path = format!("{path}/{}", entry.file_name().to_string_lossy());
+        if kind.is_dir() {
+            add_tree(&file, &path, archive)?;
+        } else if kind.is_symlink() {
+            archive.symlink(&path, &fs::read_link(&file)?.to_string_lossy());
+        } else {
+            let permissions = entry.metadata()?.permissions().mode() & 0o7777;
+            archive.file(&path, permissions, &fs::read(&file)?);
+        }
     }
     Ok(())
 }

@@ -39,6 +39,8 @@ pub struct Settings<'a> {
     /// Only scenarios whose names hold this.
     pub filter: Option<&'a str>,
     pub time_limit: Duration,
+    /// The root that tracer's package is installed in.
+    pub package: &'a Path,
 }
 
 /// How a machine ended and what it said.
@@ -60,7 +62,7 @@ pub enum End {
 
 /// Boot, run the scenarios, power off.
 pub fn run_tests(workspace: &Workspace, kernel: &Kernel, settings: &Settings<'_>) -> Result<Record> {
-    let machine = Machine::prepare(workspace, kernel)?;
+    let machine = Machine::prepare(workspace, kernel, settings.package)?;
     let mut variables = String::new();
     if let Some(filter) = settings.filter {
         variables = format!("TRACER_FILTER={filter}");
@@ -76,8 +78,8 @@ pub fn run_tests(workspace: &Workspace, kernel: &Kernel, settings: &Settings<'_>
 }
 
 /// Boot into a shell on this terminal.
-pub fn shell(workspace: &Workspace, kernel: &Kernel, accelerator: Accelerator) -> Result<()> {
-    let machine = Machine::prepare(workspace, kernel)?;
+pub fn shell(workspace: &Workspace, kernel: &Kernel, accelerator: Accelerator, package: &Path) -> Result<()> {
+    let machine = Machine::prepare(workspace, kernel, package)?;
     let mut qemu = machine.command(accelerator, "TRACER_SHELL=1");
     process::run(qemu.args(["-serial", "mon:stdio"]))
 }
@@ -90,11 +92,11 @@ struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    fn prepare(workspace: &Workspace, kernel: &'a Kernel) -> Result<Self> {
+    fn prepare(workspace: &Workspace, kernel: &'a Kernel, package: &Path) -> Result<Self> {
         let folder = workspace.target().join("vm").join(kernel.series.name);
         fs::create_dir_all(&folder)?;
         let machine = Self { kernel, folder };
-        fs::write(machine.initramfs(), initramfs::build(workspace, kernel)?)?;
+        fs::write(machine.initramfs(), initramfs::build(workspace, kernel, package)?)?;
         File::create(machine.disk())?.set_len(DISK_BYTES)?;
         File::create(machine.console())?;
         File::create(machine.results())?;

@@ -1,0 +1,66 @@
+//! The Debian package. It depends on nothing, since the binary is static, and runs no scripts.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::{VERSION, write_file};
+use crate::process;
+use crate::scratch::Scratch;
+
+/// Debian's name of the architecture that is built for.
+pub const fn architecture() -> &'static str {
+    if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" }
+}
+
+/// Pack a stage, which holds `usr`.
+pub fn pack(stage: &Path, time: &str, deb: &Path) -> Result<()> {
+    write_file(&stage.join("DEBIAN/control"), control(), 0o644)?;
+    let mut pack = Command::new("dpkg-deb");
+    pack.env("SOURCE_DATE_EPOCH", time).args(["--root-owner-group", "--build"]);
+    process::run_quietly(pack.arg(stage).arg(deb))
+}
+
+fn control() -> String {
+    let architecture = architecture();
+    format!(
+        "\
+Package: tracer
+Version: {VERSION}
+Architecture: {architecture}
+Maintainer: The tracer developers <tracer@invalid>
+Section: utils
+Priority: optional
+Description: eBPF tracing tools in one static binary
+ tracer shows what a Linux system does: which programs start, which files are
+ opened, who connects where, how long disks and run queues take. It is a set of
+ tools in the tradition of BCC, libbpf-tools and bpftrace, and needs no clang,
+ Python or kernel headers. Rows come as a table, JSON lines, CSV or TSV.
+ .
+ /usr/lib/tracer/bcc holds a link for each tool by the name that BCC gives it,
+ for those who want them in their PATH.
+"
+    )
+}
+
+/// Where dpkg keeps what is installed under a root.
+pub fn status_file(root: &Path) -> PathBuf {
+    root.join("var/lib/dpkg/status")
+}
+
+/// Install into a root that has nothing yet; works for any user.
+pub fn install(deb: &Path, root: &Path) -> Result<()> {
+    // Emptied, not removed at the end.
+    drop(Scratch::new(root.to_owned())?);
+    for folder in ["info", "updates"] {
+        fs::create_dir_all(root.join("var/lib/dpkg").join(folder))?;
+    }
+    fs::write(status_file(root), "")?;
+    let mut dpkg = Command::new("dpkg");
+    dpkg.arg("--root").arg(root).arg("--log=/dev/null");
+    // Nothing of this machine's system is touched: neither root nor its programs are needed.
+    dpkg.args(["--force-not-root", "--force-bad-path", "--install"]);
+    process::run_quietly(dpkg.arg(deb))
+}
