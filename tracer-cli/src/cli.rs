@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use crate::{
     bpf::object::Object,
     doctor,
-    engine::{Plan, common::Common, dist, session::Session, snoop, stack, top},
+    engine::{Plan, child, common::Common, dist, session::Session, snoop, stack, top},
     error::{FAILED, FAILED_WITH_COMMAND, Failure},
     help, list, objects,
     output::Column,
@@ -22,10 +22,10 @@ const SEE: &str = "see 'tracer --help'";
 #[must_use]
 pub fn main(args: Vec<OsString>) -> ExitCode {
     let has_command = args.iter().any(|arg| arg == "--");
-    match run(args) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => ExitCode::from(report(&error, has_command)),
-    }
+    let code = run(args).unwrap_or_else(|error| report(&error, has_command));
+    // A command outlives the trouble that tracer has; whoever called waits for both.
+    child::end();
+    ExitCode::from(code)
 }
 
 /// Says what went wrong in one line, and gives the exit code.

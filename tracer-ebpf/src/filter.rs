@@ -6,7 +6,7 @@ use aya_ebpf::{
     Global,
     helpers::{bpf_get_current_pid_tgid, bpf_get_current_uid_gid},
     macros::map,
-    maps::HashMap,
+    maps::{HashMap, LruHashMap},
 };
 use tracer_common::{
     filter::{self as on, CommPatterns, MAX_IDS},
@@ -35,6 +35,14 @@ static FILTER_PIDS: HashMap<u32, u8> = HashMap::with_max_entries(MAX_IDS, 0);
 static FILTER_TIDS: HashMap<u32, u8> = HashMap::with_max_entries(MAX_IDS, 0);
 #[map]
 static FILTER_UIDS: HashMap<u32, u8> = HashMap::with_max_entries(MAX_IDS, 0);
+
+/// Whether rows show cgroups.
+#[unsafe(no_mangle)]
+static CGROUP_SHOWN: Global<u32> = Global::new(0);
+/// The cgroup v2 of each process that was let through, where rows show it: the process may have ended when
+/// its row is printed.
+#[map]
+static CGROUPS: LruHashMap<u32, u64> = LruHashMap::with_max_entries(1, 0);
 
 /// Whether a process is in the set that is followed.
 #[inline(always)]
@@ -85,6 +93,9 @@ pub fn current() -> Option<Current> {
     if on & on::CGROUP != 0 && !wants_cgroup(current_task()) {
         return None;
     }
+    if CGROUP_SHOWN.load() != 0 {
+        note_cgroup(current.pid, current_task());
+    }
     Some(current)
 }
 
@@ -101,7 +112,23 @@ pub fn task<const DIRECT: bool>(task: Ptr<task_struct, DIRECT>) -> bool {
     if on & on::COMM != 0 && !wants_comm(&task.comm()) {
         return false;
     }
-    on & on::CGROUP == 0 || wants_cgroup(task)
+    if on & on::CGROUP != 0 && !wants_cgroup(task) {
+        return false;
+    }
+    if CGROUP_SHOWN.load() != 0 {
+        note_cgroup(task.pid() as u32, task);
+    }
+    true
+}
+
+#[inline(always)]
+fn note_cgroup<const DIRECT: bool>(pid: u32, task: Ptr<task_struct, DIRECT>) {
+    let id = task.cgroup_id();
+    // SAFETY: the value is copied at once.
+    if unsafe { CGROUPS.get(pid) }.copied() != Some(id) {
+        // The map makes room by itself.
+        let _ = CGROUPS.insert(pid, id, 0);
+    }
 }
 
 #[inline(always)]

@@ -58,6 +58,7 @@ kernel_structs! {
 
     /// include/linux/pid.h
     upid {
+        nr: i32 = nr;
         ns: *const pid_namespace = ns;
     }
 
@@ -321,12 +322,34 @@ impl<const DIRECT: bool> Ptr<task_struct, DIRECT> {
     /// The inode number of the pid namespace that the task itself is in.
     #[inline(always)]
     pub fn pid_namespace(self) -> u32 {
-        let pid = self.by_helper().thread_pid();
-        pid.numbers().nth(pid.level().into(), BTFS_upid.load()).ns().inum()
+        self.upid(self.pid_level()).ns().inum()
+    }
+
+    /// How deep that namespace is below the first one.
+    #[inline(always)]
+    pub fn pid_level(self) -> u32 {
+        self.by_helper().thread_pid().level()
+    }
+
+    /// The number of the task in the namespace at this depth that it is in.
+    #[inline(always)]
+    pub fn tid_at(self, level: u32) -> u32 {
+        self.upid(level).nr() as u32
+    }
+
+    #[inline(always)]
+    fn upid(self, level: u32) -> Ptr<upid, false> {
+        self.by_helper().thread_pid().numbers().nth(level.into(), BTFS_upid.load())
     }
 }
 
 impl<const DIRECT: bool> Ptr<task_struct, DIRECT> {
+    /// The id of the cgroup v2 that the task is in.
+    #[inline(always)]
+    pub fn cgroup_id(self) -> u64 {
+        self.by_helper().cgroups().dfl_cgrp().kn().id()
+    }
+
     /// The id of the cgroup v2 that the task's own is in at this depth; 0 if it is not that deep.
     ///
     /// Ids until 6.0, pointers from 6.1 on:

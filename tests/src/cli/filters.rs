@@ -2,14 +2,15 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
     io::{Read, Write, pipe},
     sync::mpsc::channel,
     thread,
 };
 
 use crate::harness::{
-    Cgroup, Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, equal, json,
-    load::NOBODY, rows, sys,
+    Cgroup, Context, Gate, Load, Result, Scratch, Suite, Test, Tool, Value, Workload, ensure, equal, json,
+    load::NOBODY, rows, sys, tracer,
 };
 
 pub const SUITE: Suite = Suite {
@@ -22,6 +23,7 @@ pub const SUITE: Suite = Suite {
         Test::new("descendants_that_are_there", descendants_that_are_there),
         Test::new("names", names),
         Test::new("cgroups", cgroups),
+        Test::new("containers", containers),
         Test::new("filters_add_up", filters_add_up),
     ],
     workloads: &[
@@ -196,6 +198,40 @@ fn cgroups() -> Result<()> {
     let inside: BTreeSet<u64> = loads[..3].iter().map(|load| load.id.into()).collect();
     equal("pids", pids(&rows), inside)?;
     equal("rows", rows.len(), 15)
+}
+
+/// A container as docker leaves its traces: a cgroup by its id, and a file with its name.
+fn containers() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let start = format!("{:08x}", sys::pid());
+    let ids = ["a0000000", "b0000000"].map(|end| start.repeat(7) + end);
+    let groups = ids.each_ref().map(|id| Cgroup::new(&format!("docker-{id}.scope")));
+    let mut loads = (0..2).map(|_| Load::start(&["opens", "5"])).collect::<Result<Vec<_>>>()?;
+    for (group, load) in groups.iter().flatten().zip(&loads) {
+        group.child("inside")?.add(load.id)?;
+    }
+    let state = scratch.file("lib/docker/containers/one");
+    fs::create_dir_all(&state)?;
+    let config = json!({ "ID": ids[1], "Name": "/web" });
+    fs::write(format!("{state}/config.v2.json"), config.to_string())?;
+    fs::create_dir_all("/var/lib")?;
+    let run = |name: &str| {
+        tracer(&["opensnoop", "--json", "--container", name]).with(&scratch.file("lib"), "/var/lib")
+    };
+    let tools = [run(&ids[0][..60]).start()?, run("web").start()?];
+    for load in &mut loads {
+        load.finish()?;
+    }
+    for (tool, load) in tools.into_iter().zip(&loads) {
+        let rows = tool.interrupt()?.ok()?.rows()?;
+        equal("pids", pids(&rows), BTreeSet::from([load.id.into()]))?;
+        equal("rows", rows.len(), 5)?;
+    }
+    for (name, told) in [("nothing", "web"), (&*start, &*ids[0])] {
+        let output = run(name).output()?;
+        ensure!(output.fails(2)?.contains(told), "which there are: {output}");
+    }
+    Ok(())
 }
 
 fn filters_add_up() -> Result<()> {

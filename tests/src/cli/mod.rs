@@ -1,5 +1,6 @@
 //! What all tools share: the command line's promises, whatever is traced.
 
+mod command;
 mod errors;
 mod filters;
 mod life;
@@ -13,8 +14,15 @@ use crate::harness::{
 };
 use crate::tools;
 
-pub const SUITES: &[&Suite] =
-    &[&SHARED, &errors::SUITE, &filters::SUITE, &life::SUITE, &output::SUITE, &package::SUITE];
+pub const SUITES: &[&Suite] = &[
+    &SHARED,
+    &command::SUITE,
+    &errors::SUITE,
+    &filters::SUITE,
+    &life::SUITE,
+    &output::SUITE,
+    &package::SUITE,
+];
 
 /// Workloads that belong to nobody in particular.
 const SHARED: Suite = Suite {

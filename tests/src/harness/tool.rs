@@ -6,7 +6,7 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader, PipeReader, pipe},
     os::{
-        fd::AsRawFd,
+        fd::{AsRawFd, OwnedFd},
         unix::{
             ffi::OsStrExt,
             process::{CommandExt, ExitStatusExt},
@@ -33,10 +33,12 @@ pub fn tracer(words: &[impl AsRef<OsStr>]) -> Run {
         words: words.iter().map(OsString::from).collect(),
         user: None,
         hidden: Vec::new(),
+        shown: Vec::new(),
         forbidden: Vec::new(),
         env: Vec::new(),
         unset: Vec::new(),
         stdout: Sink::Collected,
+        terminal: None,
     }
 }
 
@@ -53,10 +55,12 @@ pub struct Run {
     words: Vec<OsString>,
     user: Option<u32>,
     hidden: Vec<CString>,
+    shown: Vec<(CString, CString)>,
     forbidden: Vec<(libc::c_long, Option<u32>)>,
     env: Vec<(&'static str, OsString)>,
     unset: Vec<&'static str>,
     stdout: Sink,
+    terminal: Option<OwnedFd>,
 }
 
 impl Run {
@@ -95,6 +99,12 @@ impl Run {
         self
     }
 
+    /// In a mount namespace where the one directory is seen at the other.
+    pub fn with(mut self, from: &str, on: &str) -> Self {
+        self.shown.push((sys::text(from), sys::text(on)));
+        self
+    }
+
     /// Where a system call, or one command of it, fails with EPERM.
     pub fn forbid(mut self, call: libc::c_long, command: Option<u32>) -> Self {
         self.forbidden.push((call, command));
@@ -126,11 +136,23 @@ impl Run {
             Sink::File(file) => (false, file.into()),
         };
         command.stdout(stdout);
-        let (filter, hidden, user) = (deny(&self.forbidden), self.hidden, self.user);
+        let (filter, hidden, shown, user) = (deny(&self.forbidden), self.hidden, self.shown, self.user);
+        let terminal = self.terminal;
         let confine = move || {
-            if !hidden.is_empty() {
+            if let Some(terminal) = &terminal {
+                sys::call(libc::SYS_setsid, &[])
+                    .and_then(|_| {
+                        sys::call(
+                            libc::SYS_ioctl,
+                            &[terminal.as_raw_fd() as usize, libc::TIOCSCTTY as usize, 0],
+                        )
+                    })
+                    .map_err(io::Error::from_raw_os_error)?;
+            }
+            if !hidden.is_empty() || !shown.is_empty() {
                 sys::own_mounts()?;
                 hidden.iter().try_for_each(sys::mount_tmpfs)?;
+                shown.iter().try_for_each(|(from, on)| sys::mount_bind(from, on))?;
             }
             if !filter.is_empty() {
                 install(&filter)?;
@@ -149,6 +171,30 @@ impl Run {
     /// Runs the tool to its own end.
     pub fn output(self) -> Result<Output> {
         self.spawn()?.end()
+    }
+
+    /// Starts the tool in the foreground of a terminal of its own, whose other side is returned.
+    pub fn start_in_terminal(mut self) -> Result<(Tool, File)> {
+        let us = File::options().read(true).write(true).open("/dev/ptmx")?;
+        let (mut lock, mut number) = (0_i32, 0_i32);
+        for (request, value) in [(libc::TIOCSPTLCK, &mut lock), (libc::TIOCGPTN, &mut number)] {
+            sys::call(
+                libc::SYS_ioctl,
+                &[us.as_raw_fd() as usize, request as usize, std::ptr::from_mut(value) as usize],
+            )
+            .map_err(io::Error::from_raw_os_error)?;
+        }
+        // Not by its path: /dev/pts need not be mounted.
+        let peer = sys::call(
+            libc::SYS_ioctl,
+            &[
+                us.as_raw_fd() as usize,
+                libc::TIOCGPTPEER as usize,
+                (libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) as usize,
+            ],
+        );
+        self.terminal = Some(sys::own(peer)?);
+        Ok((self.start()?, us))
     }
 
     /// Starts the tool and waits until everything is attached.

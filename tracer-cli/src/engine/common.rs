@@ -27,6 +27,9 @@ pub struct Common {
     /// A cgroup v2 and all below it
     #[arg(long, value_name = "PATH", help_heading = "Filters")]
     pub cgroup: Option<PathBuf>,
+    /// A container of docker, podman, containerd or CRI-O, by its name or the beginning of its id
+    #[arg(long, value_name = "ID", conflicts_with = "cgroup", help_heading = "Filters")]
+    pub container: Option<String>,
 
     /// Stop after this time (10s, 500ms, 2m, or seconds)
     #[arg(short, long, value_name = "TIME", value_parser = duration, help_heading = "Run")]
@@ -52,6 +55,9 @@ pub struct Common {
     /// Run the command as the user who called sudo
     #[arg(long, requires = "command", help_heading = "Run")]
     pub as_user: bool,
+    /// When the command has ended, go on until all of its descendants have too
+    #[arg(long, requires = "command", conflicts_with = "pid", help_heading = "Run")]
+    pub wait: bool,
     /// Say less on stderr
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Run")]
     pub quiet: bool,

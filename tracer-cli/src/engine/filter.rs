@@ -11,7 +11,7 @@ use crate::{
         object::{Linked, Object, ObjectError},
     },
     error::Failure,
-    system::{cgroup::Cgroup, users},
+    system::{cgroup::Cgroup, container, processes, users},
 };
 
 /// What a run filters by.
@@ -56,7 +56,11 @@ impl Filter {
             filter.comm = Some(comm_patterns(&common.comm)?);
             filter.on |= on::COMM;
         }
-        if let Some(path) = &common.cgroup {
+        let container = common.container.as_deref().map(container::find).transpose()?;
+        if let (Some(name), Some(path), 1..) = (&common.container, &container, common.verbose) {
+            eprintln!("tracer: container {name} is cgroup {}", path.display());
+        }
+        if let Some(path) = container.as_ref().or(common.cgroup.as_ref()) {
             filter.cgroup = Some(Cgroup::find(path)?);
             filter.on |= on::CGROUP;
         }
@@ -140,17 +144,11 @@ fn children_of(parents: &HashSet<u32>) -> io::Result<Vec<u32>> {
     for entry in fs::read_dir("/proc")? {
         let Ok(name) = entry?.file_name().into_string() else { continue };
         let Ok(pid) = name.parse::<u32>() else { continue };
-        if !parents.contains(&pid) && parent_of(pid).is_some_and(|parent| parents.contains(&parent)) {
+        if !parents.contains(&pid) && processes::parent(pid).is_some_and(|parent| parents.contains(&parent)) {
             children.push(pid);
         }
     }
     Ok(children)
-}
-
-fn parent_of(pid: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The command name, in parentheses, may itself hold blanks and parentheses.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Builds the automaton for command name patterns. A state stands before each literal; a `*`
@@ -233,10 +231,5 @@ mod tests {
     fn too_many_patterns_are_a_usage_error() {
         let patterns: Vec<String> = (0..5).map(|_| "0123456789abcde".to_owned()).collect();
         assert!(matches!(comm_patterns(&patterns), Err(Failure::Usage(_))));
-    }
-
-    #[test]
-    fn the_parent_of_this_process_is_known() {
-        assert_eq!(parent_of(std::process::id()), Some(std::os::unix::process::parent_id()));
     }
 }

@@ -14,6 +14,7 @@ pub mod plan;
 pub mod ready;
 pub mod rows;
 pub mod session;
+pub mod signals;
 pub mod snoop;
 pub mod sort;
 pub mod spans;

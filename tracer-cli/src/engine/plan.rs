@@ -61,7 +61,8 @@ impl Plan {
             || !common.tid.is_empty()
             || !common.uid.is_empty()
             || !common.comm.is_empty()
-            || common.cgroup.is_some();
+            || common.cgroup.is_some()
+            || common.container.is_some();
         let (pids, command) = (common.pid.clone(), common.command.first().map(PathBuf::from));
         let mut plan = Self { filters, pids, command, ..Self::default() };
         if follows {

@@ -1,27 +1,20 @@
 //! One run: load, attach, ready, drain, stop.
 
-use std::{
-    io,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, Interval, Sleep, interval, sleep_until},
 };
 
 use super::{
-    child::{Child, Running},
+    child::{self, Child, Running},
     common::Common,
     filter::Filter,
     plan::Plan,
     ready,
+    signals::{self, STOP},
 };
 use crate::{
     bpf::{
@@ -37,15 +30,13 @@ use crate::{
     btf::{Blob, Btf, Class},
     error::Failure,
     output::{Clock, Options, Printer, Sink, WriteError},
+    system::processes,
 };
 
 /// The kernel's own BTF.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 /// The reader is woken at once when the ring buffer holds this much, or a quarter of a small one.
 const WAKE_BYTES: u64 = 256 << 10;
-
-/// Set by SIGINT and SIGTERM, for writes that hang.
-static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Everything attached, and what the loops need.
 pub struct Session {
@@ -57,6 +48,10 @@ pub struct Session {
     #[cfg(feature = "debug-log")]
     debug_log: Option<super::debug_log::DebugLog>,
     child: Option<Running>,
+    /// The code of a command whose descendants still run, where the run waits for them.
+    outlived: Option<u8>,
+    /// When to look whether they do.
+    look: Interval,
     interrupt: Signal,
     terminate: Signal,
     duration: Option<std::pin::Pin<Box<Sleep>>>,
@@ -135,11 +130,11 @@ impl Session {
         }
 
         let clock = Clock::now();
+        let inherited = signals::watch(!common.command.is_empty())?;
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        watch_for_stop()?;
         let child = match common.command.as_slice() {
             [] => None,
-            command => Some(Child::hold(command, common.as_user)?),
+            command => Some(Child::hold(command, common.as_user, inherited)?),
         };
         if let (Some(child), Some(pids)) = (&child, object.map("FILTER_PIDS")) {
             pids.insert(&child.pid().to_ne_bytes(), &[0])?;
@@ -151,7 +146,7 @@ impl Session {
         filter.add_descendants(&object)?;
         run_iterators(&links)?;
         ready::announce(&common)?;
-        let child = child.map(Child::go).transpose().context("the command died before it started")?;
+        let child = child.map(Child::go);
         let duration = common.duration.map(|duration| Box::pin(sleep_until(Instant::now() + duration)));
         #[cfg(feature = "debug-log")]
         let debug_log = if common.verbose > 1 { super::debug_log::DebugLog::of(&links)? } else { None };
@@ -163,6 +158,8 @@ impl Session {
             #[cfg(feature = "debug-log")]
             debug_log,
             child,
+            outlived: None,
+            look: interval(LOOK),
             interrupt,
             terminate,
             duration,
@@ -198,20 +195,31 @@ impl Session {
     /// If the command could not be run.
     pub async fn stopped(&mut self) -> anyhow::Result<Stop> {
         loop {
-            let signal = tokio::select! {
-                Some(()) = self.interrupt.recv() => libc::SIGINT,
-                Some(()) = self.terminate.recv() => libc::SIGTERM,
-                () = wait_for(self.duration.as_mut()) => return Ok(Stop::Done),
-                code = command_end(self.child.as_mut()) => return Ok(Stop::Command(code?)),
+            // Signals are the command's while it runs.
+            let ends_by_signal = self.child.is_none() || self.outlived.is_some();
+            let code = tokio::select! {
+                Some(()) = self.interrupt.recv(), if ends_by_signal => break,
+                Some(()) = self.terminate.recv(), if ends_by_signal => break,
+                () = wait_for(self.duration.as_mut()) => break,
+                code = command_end(self.child.as_mut()), if self.outlived.is_none() => code?,
+                _ = self.look.tick(), if self.outlived.is_some() => {
+                    if self.follows_nobody()? { break } else { continue }
+                }
             };
-            // A command gets the signal and decides; tracer ends when it does. A terminal's
-            // Ctrl-C has reached it already.
-            match self.child.as_ref() {
-                None => return Ok(Stop::Done),
-                Some(child) if signal == libc::SIGTERM || !is_foreground() => child.signal(signal),
-                Some(_) => {}
+            if !self.common.wait {
+                return Ok(Stop::Command(code));
             }
+            self.outlived = Some(code);
         }
+        Ok(self.outlived.map_or(Stop::Done, Stop::Command))
+    }
+
+    /// Whether all processes that were followed have ended.
+    fn follows_nobody(&self) -> io::Result<bool> {
+        let Some(pids) = self.object.map("FILTER_PIDS") else { return Ok(true) };
+        let runs =
+            |pid: &Vec<u8>| pid.first_chunk().is_some_and(|pid| processes::runs(u32::from_ne_bytes(*pid)));
+        Ok(!pids.keys()?.iter().any(runs))
     }
 
     /// Detaches all programs.
@@ -265,15 +273,19 @@ impl Session {
         Ok(())
     }
 
-    /// The run's end: what was lost, and the exit code.
+    /// The run's end: what was lost, and the exit code. A command that still runs is waited for.
     ///
     /// # Errors
     /// [`Failure::Lost`] under `--strict`.
     pub fn finish(mut self, stop: Stop) -> anyhow::Result<u8> {
         self.detach();
         let lost = self.report_lost()?;
-        match stop {
-            Stop::Command(code) if code != 0 => Ok(code),
+        let code = match stop {
+            Stop::Command(code) => code,
+            Stop::Done => self.outlived.map(Ok).or_else(child::end).unwrap_or(Ok(0))?,
+        };
+        match code {
+            code if code != 0 => Ok(code),
             _ if self.common.strict && lost > 0 => Err(Failure::Lost(lost).into()),
             _ => Ok(0),
         }
@@ -313,20 +325,6 @@ async fn command_end(child: Option<&mut Running>) -> Result<u8, Failure> {
         Some(child) => child.ended().await,
         None => std::future::pending().await,
     }
-}
-
-/// Whether this process is in its terminal's foreground, so that a Ctrl-C goes to its children too.
-fn is_foreground() -> bool {
-    // SAFETY: both ask about this process only.
-    unsafe { libc::tcgetpgrp(libc::STDIN_FILENO) == libc::getpgrp() }
-}
-
-fn watch_for_stop() -> io::Result<()> {
-    for number in [libc::SIGINT, libc::SIGTERM] {
-        // SAFETY: storing to an atomic is async-signal-safe.
-        unsafe { signal_hook_registry::register(number, || STOP.store(true, Ordering::Relaxed)) }?;
-    }
-    Ok(())
 }
 
 fn apply_plan(object: &mut Object, plan: &Plan, common: &Common) -> anyhow::Result<()> {
