@@ -1,9 +1,12 @@
 //! What all tools share: the command line's promises, whatever is traced.
 
+mod codes;
 mod command;
+mod doctor;
 mod errors;
 mod filters;
 mod life;
+mod namespaces;
 mod output;
 mod package;
 
@@ -16,10 +19,13 @@ use crate::tools;
 
 pub const SUITES: &[&Suite] = &[
     &SHARED,
+    &codes::SUITE,
     &command::SUITE,
+    &doctor::SUITE,
     &errors::SUITE,
     &filters::SUITE,
     &life::SUITE,
+    &namespaces::SUITE,
     &output::SUITE,
     &package::SUITE,
 ];

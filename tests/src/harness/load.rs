@@ -12,7 +12,9 @@ use std::{
     process::{Child, ChildStdin, Command, ExitCode, Stdio},
 };
 
-use super::{Context, Place, Result, Scratch, Value, bail, deadline, ensure, json, lines::Lines, skip, sys};
+use super::{
+    Context, Place, Result, Scratch, Value, bail, deadline, ensure, json, lines::Lines, skip, sys, tool,
+};
 use crate::suites;
 
 /// The argument that makes this program a workload.
@@ -116,6 +118,7 @@ pub struct Plan {
     words: Vec<OsString>,
     name: Option<Vec<u8>>,
     user: Option<u32>,
+    tracer: Option<PathBuf>,
 }
 
 impl Plan {
@@ -131,6 +134,12 @@ impl Plan {
         self
     }
 
+    /// Knowing the tool, which it is to run itself.
+    pub fn with_tracer(mut self) -> Result<Self> {
+        self.tracer = Some(tool::path()?);
+        Ok(self)
+    }
+
     /// Starts the workload and waits until it stands at its gate.
     pub fn start(self) -> Result<Load> {
         let name = self.name.as_deref().unwrap_or(b"tracer-tests");
@@ -140,6 +149,9 @@ impl Plan {
         command.args(&self.words).stdin(Stdio::piped()).stdout(Stdio::piped());
         if let Some(user) = self.user {
             command.env(USER_VARIABLE, user.to_string());
+        }
+        if let Some(tracer) = self.tracer {
+            command.env("TRACER", tracer);
         }
         let mut child = command.spawn().context("starting the workload")?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
@@ -178,7 +190,7 @@ impl Load {
     /// A workload by its name and arguments.
     pub fn plan(words: &[&str]) -> Plan {
         let words = [WORD].iter().chain(words).map(OsString::from).collect();
-        Plan { words, name: None, user: None }
+        Plan { words, name: None, user: None, tracer: None }
     }
 
     pub fn start(words: &[&str]) -> Result<Self> {

@@ -27,14 +27,19 @@ pub fn lockdown() -> Option<String> {
     Some(modes.split_once('[')?.1.split_once(']')?.0.to_owned())
 }
 
+/// Whether this process has the capabilities that tracing needs.
+#[must_use]
+pub fn permitted() -> bool {
+    let set = effective();
+    has(set, CAP_SYS_ADMIN) || (has(set, CAP_BPF) && has(set, CAP_PERFMON))
+}
+
 /// Checks that the kernel will let this process trace, before anything is loaded.
 ///
 /// # Errors
 /// [`Failure::NotPermitted`], saying what is missing.
 pub fn check() -> Result<(), Failure> {
-    let set = effective();
-    let permitted = has(set, CAP_SYS_ADMIN) || (has(set, CAP_BPF) && has(set, CAP_PERFMON));
-    if !permitted {
+    if !permitted() {
         return Err(Failure::NotPermitted(
             "tracing needs root, or CAP_BPF and CAP_PERFMON: try again with sudo".to_owned(),
         ));

@@ -2,13 +2,14 @@
 
 use std::{collections::HashSet, fs, io, path::Path};
 
+use anyhow::Context;
 use tracer_common::filter::{self as on, COMM_STATES, CommPatterns, MAX_FOLLOWED, MAX_IDS};
 
-use super::common::Common;
+use super::{common::Common, numbers::Numbers};
 use crate::{
     bpf::{
         map::Map,
-        object::{Linked, Object, ObjectError},
+        object::{Linked, Object},
     },
     error::Failure,
     system::{cgroup::Cgroup, container, processes, users},
@@ -23,6 +24,7 @@ pub struct Filter {
     uids: Vec<u32>,
     comm: Option<Box<CommPatterns>>,
     cgroup: Option<Cgroup>,
+    numbers: Numbers,
 }
 
 impl Filter {
@@ -67,6 +69,15 @@ impl Filter {
         Ok(filter)
     }
 
+    /// Finds out by which numbers the kernel knows processes, before anything else is asked of it.
+    ///
+    /// # Errors
+    /// If that can't be found.
+    pub fn find_numbers(&mut self, btf: Option<&Path>) -> anyhow::Result<()> {
+        self.numbers = Numbers::here(btf)?;
+        Ok(())
+    }
+
     /// Whether processes are followed, which needs hooks of its own.
     #[must_use]
     pub const fn follows(&self) -> bool {
@@ -77,9 +88,10 @@ impl Filter {
     ///
     /// # Errors
     /// If the object does not have them.
-    pub fn apply(&self, object: &mut Object) -> Result<(), ObjectError> {
+    pub fn apply(&self, object: &mut Object) -> anyhow::Result<()> {
         object.set("FILTER_ON", &self.on.to_ne_bytes())?;
-        object.set("FILTER_SELF", &std::process::id().to_ne_bytes())?;
+        let own = self.numbers.of_processes(&[std::process::id()])?;
+        object.set("FILTER_SELF", &own.first().context("tracer does not find itself")?.to_ne_bytes())?;
         if let Some(cgroup) = &self.cgroup {
             object.set("FILTER_CGROUP_ID", &cgroup.id.to_ne_bytes())?;
             object.set("FILTER_CGROUP_LEVEL", &cgroup.level.to_ne_bytes())?;
@@ -99,14 +111,35 @@ impl Filter {
     /// # Errors
     /// If the kernel refuses.
     pub fn fill(&self, object: &Linked) -> io::Result<()> {
-        for (map, ids) in
-            [("FILTER_PIDS", &self.pids), ("FILTER_TIDS", &self.tids), ("FILTER_UIDS", &self.uids)]
-        {
+        let pids = self.numbers.of_processes(&self.pids)?;
+        let tids = self.numbers.of_threads(&self.tids)?;
+        for (map, ids) in [("FILTER_PIDS", &pids), ("FILTER_TIDS", &tids), ("FILTER_UIDS", &self.uids)] {
             if let Some(map) = object.map(map) {
                 insert_all(&map, ids)?;
             }
         }
         Ok(())
+    }
+
+    /// Adds a process that is to be followed.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn add(&self, object: &Linked, pid: u32) -> io::Result<()> {
+        let Some(map) = object.map("FILTER_PIDS") else { return Ok(()) };
+        insert_all(&map, &self.numbers.of_processes(&[pid])?)
+    }
+
+    /// Whether all processes that were followed have ended.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn follows_nobody(&self, object: &Linked) -> io::Result<bool> {
+        let Some(map) = object.map("FILTER_PIDS") else { return Ok(true) };
+        // Inside a PID namespace, those that have ended stay until their parents have asked for them.
+        let is_same = matches!(self.numbers, Numbers::Same);
+        let number = |key: &Vec<u8>| key.first_chunk().map_or(0, |pid| u32::from_ne_bytes(*pid));
+        Ok(!map.keys()?.iter().any(|key| !is_same || processes::runs(number(key))))
     }
 
     /// Adds the descendants that the given processes have already. Forks from now on are followed
@@ -124,7 +157,7 @@ impl Filter {
             if new.is_empty() {
                 return Ok(());
             }
-            insert_all(&map, &new)?;
+            insert_all(&map, &self.numbers.of_processes(&new)?)?;
             known.extend(new);
         }
     }

@@ -10,6 +10,7 @@ pub mod file_io;
 pub mod filter;
 pub mod interval;
 pub mod net;
+pub mod numbers;
 pub mod plan;
 pub mod ready;
 pub mod rows;

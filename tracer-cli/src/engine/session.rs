@@ -30,7 +30,6 @@ use crate::{
     btf::{Blob, Btf, Class},
     error::Failure,
     output::{Clock, Options, Printer, Sink, WriteError},
-    system::processes,
 };
 
 /// The kernel's own BTF.
@@ -42,6 +41,7 @@ const WAKE_BYTES: u64 = 256 << 10;
 pub struct Session {
     pub common: Common,
     pub object: Linked,
+    filter: Filter,
     links: Vec<Link>,
     /// What programs that are detached had missed.
     missed: u64,
@@ -109,7 +109,7 @@ impl Session {
     pub fn start(common: Common, mut object: Object, plan: &Plan) -> anyhow::Result<Option<Self>> {
         caps::check()?;
         ready::claim(&common)?;
-        let filter = Filter::new(&common)?;
+        let mut filter = Filter::new(&common)?;
         caps::raise_memlock();
         let mut kernel = read_kernel(common.btf.as_deref(), &wanted_names(&object, plan))?;
         kernel.verbose = common.verbose > 1;
@@ -119,6 +119,7 @@ impl Session {
             return dry_run(&kernel, plan, &object, common.verbose).map(|()| None);
         }
         let sink = open_sink(&common)?;
+        filter.find_numbers(common.btf.as_deref())?;
         object.resolve(&kernel)?;
         filter.apply(&mut object)?;
         apply_plan(&mut object, plan, &common)?;
@@ -136,8 +137,8 @@ impl Session {
             [] => None,
             command => Some(Child::hold(command, common.as_user, inherited)?),
         };
-        if let (Some(child), Some(pids)) = (&child, object.map("FILTER_PIDS")) {
-            pids.insert(&child.pid().to_ne_bytes(), &[0])?;
+        if let Some(child) = &child {
+            filter.add(&object, child.pid())?;
         }
         if let Some(find) = &plan.user_functions {
             kernel.user_functions = find()?;
@@ -153,6 +154,7 @@ impl Session {
         Ok(Some(Self {
             common,
             object,
+            filter,
             links,
             missed: 0,
             #[cfg(feature = "debug-log")]
@@ -203,7 +205,7 @@ impl Session {
                 () = wait_for(self.duration.as_mut()) => break,
                 code = command_end(self.child.as_mut()), if self.outlived.is_none() => code?,
                 _ = self.look.tick(), if self.outlived.is_some() => {
-                    if self.follows_nobody()? { break } else { continue }
+                    if self.filter.follows_nobody(&self.object)? { break } else { continue }
                 }
             };
             if !self.common.wait {
@@ -212,14 +214,6 @@ impl Session {
             self.outlived = Some(code);
         }
         Ok(self.outlived.map_or(Stop::Done, Stop::Command))
-    }
-
-    /// Whether all processes that were followed have ended.
-    fn follows_nobody(&self) -> io::Result<bool> {
-        let Some(pids) = self.object.map("FILTER_PIDS") else { return Ok(true) };
-        let runs =
-            |pid: &Vec<u8>| pid.first_chunk().is_some_and(|pid| processes::runs(u32::from_ne_bytes(*pid)));
-        Ok(!pids.keys()?.iter().any(runs))
     }
 
     /// Detaches all programs.
