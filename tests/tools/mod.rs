@@ -13,6 +13,8 @@ mod fsdist;
 mod fsslower;
 mod gethostlatency;
 mod hardirqs;
+mod memgrow;
+mod memleak;
 mod opensnoop;
 mod profile;
 mod runqlat;
@@ -44,6 +46,8 @@ pub const SUITES: &[&Suite] = &[
     &fsslower::SUITE,
     &gethostlatency::SUITE,
     &hardirqs::SUITE,
+    &memgrow::SUITE,
+    &memleak::SUITE,
     &opensnoop::SUITE,
     &profile::SUITE,
     &runqlat::SUITE,

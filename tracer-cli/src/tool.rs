@@ -12,6 +12,7 @@ pub enum Domain {
     Network,
     Block,
     Cpu,
+    Memory,
 }
 
 impl Domain {
@@ -23,6 +24,7 @@ impl Domain {
             Self::Network => "network",
             Self::Block => "block",
             Self::Cpu => "cpu",
+            Self::Memory => "memory",
         }
     }
 }

@@ -266,6 +266,11 @@ kernel_structs! {
     /// include/linux/blk_types.h
     bio {}
 
+    /// mm/slab.h
+    kmem_cache {
+        size: u32 = size;
+    }
+
     /// include/linux/interrupt.h
     irqaction {
         name: *const u8 = name;

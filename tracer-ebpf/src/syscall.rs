@@ -24,6 +24,9 @@ pub mod number {
     use super::Number;
 
     pub const OPEN: Number = Number { native: 2, compat: 5 };
+    pub const MMAP: Number = Number { native: 9, compat: 192 };
+    pub const BRK: Number = Number { native: 12, compat: 45 };
+    pub const MREMAP: Number = Number { native: 25, compat: 163 };
     pub const CREAT: Number = Number { native: 85, compat: 8 };
     pub const OPENAT: Number = Number { native: 257, compat: 295 };
     pub const OPENAT2: Number = Number { native: 437, compat: 437 };

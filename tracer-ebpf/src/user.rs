@@ -26,6 +26,13 @@ impl Regs {
         Self(context)
     }
 
+    /// What the kernel gave the program, for helpers that want it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn context(self) -> *const u64 {
+        self.0
+    }
+
     #[inline(always)]
     fn get(self, place: usize) -> u64 {
         // SAFETY: the context is a pt_regs, which has all of these places.
@@ -65,20 +72,29 @@ pub fn read_word(address: u64) -> u64 {
 #[macro_export]
 macro_rules! user_function {
     ($name:ident => $start:expr, $return:expr) => {
+        $crate::user_function_start!($name => $start);
+        ::pastey::paste! {
+            #[unsafe(no_mangle)]
+            #[unsafe(link_section = concat!("uretprobe/", stringify!($name)))]
+            extern "C" fn [<$name _return>](context: *const u64) -> i32 {
+                // SAFETY: the kernel calls this with the thread's registers.
+                $return(unsafe { $crate::user::Regs::new(context) });
+                0
+            }
+        }
+    };
+}
+
+/// Puts a body, `fn(Regs) -> Option<()>`, on the start of a function of user space, as `uprobe/NAME`.
+#[macro_export]
+macro_rules! user_function_start {
+    ($name:ident => $start:expr) => {
         ::pastey::paste! {
             #[unsafe(no_mangle)]
             #[unsafe(link_section = concat!("uprobe/", stringify!($name)))]
             extern "C" fn [<$name _start>](context: *const u64) -> i32 {
                 // SAFETY: the kernel calls this with the thread's registers.
                 $start(unsafe { $crate::user::Regs::new(context) });
-                0
-            }
-
-            #[unsafe(no_mangle)]
-            #[unsafe(link_section = concat!("uretprobe/", stringify!($name)))]
-            extern "C" fn [<$name _return>](context: *const u64) -> i32 {
-                // SAFETY: the kernel calls this with the thread's registers.
-                $return(unsafe { $crate::user::Regs::new(context) });
                 0
             }
         }

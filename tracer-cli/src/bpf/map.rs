@@ -99,6 +99,27 @@ impl Map {
         Ok(Some(sums))
     }
 
+    /// Shows every entry of a hash map that is not per-CPU, many at a time.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn for_each(&self, mut show: impl FnMut(&[u8], &[u8])) -> io::Result<()> {
+        // A bucket comes as a whole, and hash maps have more buckets than entries.
+        const COUNT: usize = 4096;
+        let (mut keys, mut values) = (vec![0; COUNT * self.key_size], vec![0; COUNT * self.value_size]);
+        let mut from = None;
+        loop {
+            let (count, next) =
+                sys::map_lookup_batch(self.fd(), from.as_ref(), COUNT as u32, &mut keys, &mut values)?;
+            let entries = keys.chunks_exact(self.key_size).zip(values.chunks_exact(self.value_size));
+            entries.take(count as usize).for_each(|(key, value)| show(key, value));
+            if next.is_none() {
+                return Ok(());
+            }
+            from = next;
+        }
+    }
+
     /// All keys at this moment. Keys that come or go meanwhile may be missed, none comes twice.
     ///
     /// # Errors

@@ -121,6 +121,28 @@ pub fn map_next_key(map: BorrowedFd<'_>, key: Option<&[u8]>, next: &mut [u8]) ->
     found(bpf(bpf_cmd::BPF_MAP_GET_NEXT_KEY, &mut attr).map(drop))
 }
 
+/// Reads entries of a hash map from a place in it on, which the last call gave: how many, and where to go on, if
+/// there are more. `keys` and `values` have room for `count`.
+pub fn map_lookup_batch(
+    map: BorrowedFd<'_>,
+    from: Option<&u32>,
+    count: u32,
+    keys: &mut [u8],
+    values: &mut [u8],
+) -> io::Result<(u32, Option<u32>)> {
+    let mut next = 0_u32;
+    let mut attr = zeroed();
+    attr.batch.in_batch = from.map_or(0, |from| std::ptr::from_ref(from) as u64);
+    attr.batch.out_batch = (&raw mut next) as u64;
+    attr.batch.keys = keys.as_mut_ptr() as u64;
+    attr.batch.values = values.as_mut_ptr() as u64;
+    attr.batch.count = count;
+    attr.batch.map_fd = map.as_raw_fd() as u32;
+    let more = found(bpf(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut attr).map(drop))?;
+    // SAFETY: the kernel has set the number of this command's variant.
+    Ok((unsafe { attr.batch.count }, more.then_some(next)))
+}
+
 fn found(result: io::Result<()>) -> io::Result<bool> {
     match result {
         Ok(()) => Ok(true),

@@ -20,6 +20,10 @@ const PLACES: [&str; 6] = [
     "lib/ld-musl-x86_64.so.1",
 ];
 
+/// Where systems have libraries.
+pub const FOLDERS: [&str; 6] =
+    ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"];
+
 /// How the names of C libraries begin.
 const NAMES: [&str; 4] = ["libc.so", "libc-2.", "ld-musl-", "libc.musl-"];
 
@@ -63,16 +67,35 @@ pub fn of_processes(pids: &[u32]) -> Vec<PathBuf> {
         if programs.is_new(&program) && elf::is_static_program(&program) {
             files.add(program);
         }
-        let maps = fs::read(process.join("maps")).unwrap_or_default();
-        for line in maps.split(|&byte| byte == b'\n') {
-            if let Some((range, file)) = library(line)
-                && mappings.insert(file.to_vec())
-            {
-                files.add(process.join("map_files").join(range));
-            }
-        }
+        add_mapped(&process, &mut files, &mut mappings, is_c_library);
     }
     files.paths
+}
+
+/// The files that these processes have mapped code of.
+#[must_use]
+pub fn mapped_by(pids: &[u32], is_wanted: fn(&[u8]) -> bool) -> Vec<PathBuf> {
+    let (mut files, mut mappings) = (Files::default(), HashSet::new());
+    for pid in pids {
+        add_mapped(&Path::new("/proc").join(pid.to_string()), &mut files, &mut mappings, is_wanted);
+    }
+    files.paths
+}
+
+fn add_mapped(
+    process: &Path,
+    files: &mut Files,
+    mappings: &mut HashSet<Vec<u8>>,
+    is_wanted: fn(&[u8]) -> bool,
+) {
+    let maps = fs::read(process.join("maps")).unwrap_or_default();
+    for line in maps.split(|&byte| byte == b'\n') {
+        if let Some((range, file)) = code(line, is_wanted)
+            && mappings.insert(file.to_vec())
+        {
+            files.add(process.join("map_files").join(range));
+        }
+    }
 }
 
 /// The C libraries that programs started here will load, and a program itself if it is static.
@@ -89,7 +112,8 @@ pub fn of_program(program: Option<&Path>) -> Vec<PathBuf> {
 }
 
 /// A program by its path, or by its name in `PATH`.
-fn find_program(name: &Path) -> Option<PathBuf> {
+#[must_use]
+pub fn find_program(name: &Path) -> Option<PathBuf> {
     if name.components().count() > 1 {
         return Some(name.to_owned());
     }
@@ -102,17 +126,19 @@ fn all_pids() -> Vec<u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// The address range of a mapping whose code is a C library's, and what tells the file: its device,
+fn is_c_library(name: &[u8]) -> bool {
+    NAMES.iter().any(|start| name.starts_with(start.as_bytes()))
+}
+
+/// The address range of a mapping of code that is wanted by the file's name, and what tells the file: its device,
 /// its number and its name. A line is `range perms offset device inode   path`.
-fn library(line: &[u8]) -> Option<(&str, &[u8])> {
+fn code(line: &[u8], is_wanted: fn(&[u8]) -> bool) -> Option<(&str, &[u8])> {
     let mut fields = line.splitn(4, |&byte| byte == b' ');
     let (range, permissions, _offset, file) =
         (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
     let name = file.rsplit(|&byte| byte == b'/').next()?;
-    let is_library = permissions.get(2) == Some(&b'x')
-        && file.contains(&b'/')
-        && NAMES.iter().any(|start| name.starts_with(start.as_bytes()));
-    is_library.then_some((std::str::from_utf8(range).ok()?, file))
+    let is_code = permissions.get(2) == Some(&b'x') && file.contains(&b'/') && is_wanted(name);
+    is_code.then_some((std::str::from_utf8(range).ok()?, file))
 }
 
 #[cfg(test)]
@@ -131,11 +157,11 @@ mod tests {
             ("[vdso]", false),
             ("", false),
         ] {
-            assert_eq!(library(line(path, 'x').as_bytes()).is_some(), is_library, "{path}");
-            assert_eq!(library(line(path, '-').as_bytes()), None, "{path}");
+            assert_eq!(code(line(path, 'x').as_bytes(), is_c_library).is_some(), is_library, "{path}");
+            assert_eq!(code(line(path, '-').as_bytes(), is_c_library), None, "{path}");
         }
         let text = line("/lib/ld-musl-x86_64.so.1", 'x');
-        let (range, file) = library(text.as_bytes()).unwrap();
+        let (range, file) = code(text.as_bytes(), is_c_library).unwrap();
         assert_eq!(range, "7f0a1000-7f0b2000");
         assert_eq!(file, b"fe:00 1234    /lib/ld-musl-x86_64.so.1");
     }

@@ -47,3 +47,30 @@ pub fn is_static_program(path: &Path) -> bool {
     use object::read::elf::ProgramHeader as _;
     file.elf_program_headers().iter().all(|header| header.p_type(endian) != elf::PT_INTERP)
 }
+
+/// The libraries that a program names.
+#[must_use]
+pub fn needed(path: &Path) -> Vec<String> {
+    use object::read::elf::Dyn as _;
+    let read = || -> Option<Vec<String>> {
+        let cache = ReadCache::new(File::open(path).ok()?);
+        let object::File::Elf64(file) = object::File::parse(&cache).ok()? else { return None };
+        let (endian, data) = (file.endian(), file.data());
+        let (entries, link) = file.elf_section_table().dynamic(endian, data).ok()??;
+        let strings = file.elf_section_table().strings(endian, data, link).ok()?;
+        let names = entries.iter().filter(|entry| entry.tag(endian) == elf::DT_NEEDED);
+        let names = names.filter_map(|entry| entry.string(endian, strings).ok());
+        Some(names.map(|name| String::from_utf8_lossy(name).into_owned()).collect())
+    };
+    read().unwrap_or_default()
+}
+
+/// Whether a program was made by Go's own linker, or by way of it.
+#[must_use]
+pub fn is_go(path: &Path) -> bool {
+    use object::ObjectSection as _;
+    let Ok(file) = File::open(path) else { return false };
+    let cache = ReadCache::new(file);
+    let Ok(file) = object::File::parse(&cache) else { return false };
+    file.sections().any(|section| matches!(section.name(), Ok(".gopclntab" | ".note.go.buildid")))
+}

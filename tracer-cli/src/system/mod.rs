@@ -1,5 +1,6 @@
 //! What tracer reads of the running system besides its kernel.
 
+pub mod allocators;
 pub mod c_library;
 pub mod cgroup;
 pub mod container;

@@ -15,6 +15,8 @@ mod fsdist;
 mod fsslower;
 mod gethostlatency;
 mod hardirqs;
+mod memgrow;
+mod memleak;
 mod opensnoop;
 mod profile;
 mod runqlat;
@@ -46,6 +48,8 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<fsslower::Fsslower>(),
     Entry::of::<gethostlatency::Gethostlatency>(),
     Entry::of::<hardirqs::Hardirqs>(),
+    Entry::of::<memgrow::Memgrow>(),
+    Entry::of::<memleak::Memleak>(),
     Entry::of::<opensnoop::Opensnoop>(),
     Entry::of::<profile::Profile>(),
     Entry::of::<runqlat::Runqlat>(),

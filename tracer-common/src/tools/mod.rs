@@ -13,6 +13,8 @@ pub mod fsdist;
 pub mod fsslower;
 pub mod gethostlatency;
 pub mod hardirqs;
+pub mod memgrow;
+pub mod memleak;
 pub mod opensnoop;
 pub mod profile;
 pub mod runqlat;

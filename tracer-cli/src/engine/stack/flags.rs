@@ -32,10 +32,15 @@ pub struct StackFlags {
 impl StackFlags {
     /// Sets what the kernel side must know.
     pub fn plan(&self, plan: &mut Plan) {
+        self.plan_of(USER | KERNEL, plan);
+    }
+
+    /// The same for a tool that shows these sides if it is not told which.
+    pub fn plan_of(&self, default: u32, plan: &mut Plan) {
         let sides = match (self.user_stacks, self.kernel_stacks) {
             (true, _) => USER,
             (_, true) => KERNEL,
-            _ => USER | KERNEL,
+            _ => default,
         };
         plan.set("STACK_SIDES", sides);
         plan.set("STACK_BY_THREAD", u32::from(self.by_thread));

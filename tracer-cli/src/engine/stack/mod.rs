@@ -43,6 +43,16 @@ pub trait Stack {
         1
     }
 
+    /// Columns of [`Weighted::more`].
+    fn more_columns(&self) -> Vec<Column> {
+        Vec::new()
+    }
+
+    /// What the tree says of a stack below its innermost function.
+    fn note(&self, _: &Weighted) -> Option<String> {
+        None
+    }
+
     /// What stacks weigh, or what they have grown by since the last call.
     ///
     /// # Errors
@@ -70,6 +80,8 @@ pub struct Weighted {
     pub parts: Vec<Key>,
     pub count: u64,
     pub total: u64,
+    /// What else there is to say of it, for rows.
+    pub more: Vec<f64>,
 }
 
 /// What the kernel side has counted by stack: keys that hold one stack, or several.
@@ -81,7 +93,7 @@ pub fn read_counts(session: &Session, deltas: &mut Deltas) -> anyhow::Result<Vec
     let weighted = deltas.read(&map)?.into_iter().filter_map(|delta| {
         let parts = delta.key.chunks(size_of::<Key>()).map(|part| Key::read_from_bytes(part).ok());
         let [count, total] = delta.counters[..] else { return None };
-        Some(Weighted { parts: parts.collect::<Option<_>>()?, count, total })
+        Some(Weighted { parts: parts.collect::<Option<_>>()?, count, total, more: Vec::new() })
     });
     Ok(weighted.collect())
 }
@@ -111,6 +123,7 @@ pub fn columns(tool: &dyn Stack) -> Vec<Column> {
     if let Some(unit) = tool.unit() {
         columns.push(Column::number(unit.column, 12, unit.about).unit(unit.name));
     }
+    columns.extend(tool.more_columns());
     columns
 }
 
@@ -232,7 +245,11 @@ impl Report {
     fn tree(&self, weighted: &[Weighted]) -> Tree {
         let mut tree = Tree::default();
         for stack in weighted {
-            tree.add(&self.frames(&stack.parts), self.weight(stack));
+            let mut frames = self.frames(&stack.parts);
+            if !self.tool.flags().folded {
+                frames.extend(self.tool.note(stack).map(Rc::from));
+            }
+            tree.add(&frames, self.weight(stack));
         }
         tree
     }
@@ -278,6 +295,7 @@ impl Report {
         if self.tool.unit().is_some() {
             values.push(Value::Uint(self.weight(stack)));
         }
+        values.extend(stack.more.iter().map(|&value| Value::Float(value, 3)));
         self.printer.row(ns, &values);
     }
 }

@@ -1,0 +1,1 @@
+//! memgrow counts by [`crate::stack::Key`].
