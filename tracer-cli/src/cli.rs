@@ -12,6 +12,7 @@ use crate::{
     error::{FAILED, FAILED_WITH_COMMAND, Failure},
     help, list, objects,
     output::Column,
+    symbols::Symbols,
     tool::{Entry, Shape},
     tools,
 };
@@ -197,6 +198,10 @@ fn run_tool(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<u8> {
     if let Shape::Top(top) = &shape {
         top::order(top.as_ref())?;
     }
+    let mut symbols = Symbols::default();
+    if let Shape::Stack(_) = &shape {
+        common.pid.iter().for_each(|&pid| symbols.know(pid));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let Some(session) = Session::start(common, object_of(tool)?, &plan)? else { return Ok(0) };
@@ -204,7 +209,7 @@ fn run_tool(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<u8> {
             Shape::Snoop(snoop) => snoop::run(session, snoop).await,
             Shape::Dist(dist) => dist::run(session, dist).await,
             Shape::Top(top) => top::run(session, top).await,
-            Shape::Stack(tool) => stack::run(session, tool).await,
+            Shape::Stack(tool) => stack::run(session, tool, symbols).await,
         }
     })
 }

@@ -60,6 +60,15 @@ impl Default for Symbols {
 }
 
 impl Symbols {
+    /// Looks at a process before it is traced, however soon it ends then.
+    pub fn know(&mut self, pid: u32) {
+        let process = self.processes.entry(pid).or_default();
+        process.refresh(pid, &[0]);
+        for address in process.code() {
+            process.place(pid, address, &mut self.files);
+        }
+    }
+
     /// Where the frames of a stack are, the innermost first. Those that called others are where they did so,
     /// not where they will go on, which may be another function.
     pub fn locate(&mut self, pid: u32, frames: &[u64]) -> Box<[Place]> {

@@ -55,6 +55,11 @@ impl Process {
         }
     }
 
+    /// An address in each of its mappings.
+    pub fn code(&self) -> Vec<u64> {
+        self.areas.iter().map(|area| area.start).collect()
+    }
+
     fn area(&self, address: u64) -> Option<&Area> {
         let index = self.areas.partition_point(|area| area.end <= address);
         self.areas.get(index).filter(|area| area.start <= address)

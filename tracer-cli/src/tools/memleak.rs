@@ -48,8 +48,14 @@ pub struct Flags {
     #[arg(short, long, conflicts_with = "lib")]
     kernel: bool,
     /// Kinds of the kernel's memory
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_enum, default_value = "slab",
-        help_heading = "Filters")]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        value_enum,
+        default_value = "slab",
+        help_heading = "Filters"
+    )]
     kinds: Vec<Kind>,
     /// Programs or libraries whose allocators to look at, instead of those that the processes have
     #[arg(short = 'O', long, value_name = "LIST", value_delimiter = ',', help_heading = "Filters")]
@@ -184,7 +190,11 @@ fn find(lib: &[PathBuf], pids: &[u32], command: Option<&Path>) -> anyhow::Result
     for file in &files {
         let found = allocators::of_file(file);
         if found.is_empty() && lib.contains(file) {
-            bail!("--lib {}: no 64-bit program or library with malloc and free{}", file.display(), of_go(file));
+            bail!(
+                "--lib {}: no 64-bit program or library with malloc and free{}",
+                file.display(),
+                of_go(file)
+            );
         }
         functions.extend(found);
     }

@@ -21,6 +21,7 @@ use super::{
     session::{LOOK, Session, Stop, written},
 };
 use crate::output::{Clock, Column, Format, Printer, Value, escape};
+use crate::symbols::Symbols;
 
 pub use flags::StackFlags;
 use seen::Seen;
@@ -131,7 +132,7 @@ pub fn columns(tool: &dyn Stack) -> Vec<Column> {
 ///
 /// # Errors
 /// If output can't be written or the command can't be run.
-pub async fn run(mut session: Session, tool: Box<dyn Stack>) -> anyhow::Result<u8> {
+pub async fn run(mut session: Session, tool: Box<dyn Stack>, symbols: Symbols) -> anyhow::Result<u8> {
     let is_rows = session.common.format() != Format::Table && !tool.flags().folded;
     let columns = if is_rows { columns(tool.as_ref()) } else { Vec::new() };
     let printer = session.printer(columns)?;
@@ -142,7 +143,7 @@ pub async fn run(mut session: Session, tool: Box<dyn Stack>) -> anyhow::Result<u
     let mut report = Report {
         tool,
         printer,
-        seen: Seen::new(&ring)?,
+        seen: Seen::new(&ring, symbols)?,
         deltas: Deltas::default(),
         is_rows,
         cut_said: false,

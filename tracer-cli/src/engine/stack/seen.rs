@@ -24,8 +24,8 @@ pub struct Seen {
 impl Seen {
     /// # Errors
     /// If mapping the ring buffer fails.
-    pub fn new(ring: &Map) -> std::io::Result<Self> {
-        Ok(Self { ring: RingBuffer::new(ring)?, stacks: HashMap::new(), symbols: Symbols::default() })
+    pub fn new(ring: &Map, symbols: Symbols) -> std::io::Result<Self> {
+        Ok(Self { ring: RingBuffer::new(ring)?, stacks: HashMap::new(), symbols })
     }
 
     /// Takes what was told.
