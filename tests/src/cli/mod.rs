@@ -1,10 +1,12 @@
 //! What all tools share: the command line's promises, whatever is traced.
 
+mod ci;
 mod codes;
 mod command;
 mod doctor;
 mod errors;
 mod filters;
+mod flags;
 mod life;
 mod namespaces;
 mod output;
@@ -19,11 +21,13 @@ use crate::tools;
 
 pub const SUITES: &[&Suite] = &[
     &SHARED,
+    &ci::SUITE,
     &codes::SUITE,
     &command::SUITE,
     &doctor::SUITE,
     &errors::SUITE,
     &filters::SUITE,
+    &flags::SUITE,
     &life::SUITE,
     &namespaces::SUITE,
     &output::SUITE,

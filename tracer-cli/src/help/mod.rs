@@ -12,7 +12,7 @@ use crate::{engine::common::Common, error::Failure, list, tool::Entry, tools};
 
 const README: &str = include_str!("../../../README.md");
 /// What of the README every user of tracer may need.
-const SHARED: &[&str] = &["Output", "Exit codes", "How it works"];
+const SHARED: &[&str] = &["Commands", "In CI", "Output", "Exit codes", "How it works"];
 const PROGRAM: &str = "tracer";
 /// The heading of flags that have none.
 const OWN: &str = "Options";

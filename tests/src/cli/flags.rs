@@ -1,0 +1,151 @@
+//! The flags that all tools share: each tool has them, takes them and does with them what the others do.
+
+use std::{collections::BTreeSet, fs, mem};
+
+use super::{tool_names, tool_names_here};
+use crate::{
+    harness::{Cgroup, Context, Load, Result, Scratch, Suite, Test, ensure, equal, in_vm, sys, tracer},
+    standard::{Events, Shape, Standard},
+    tools,
+};
+
+pub const SUITE: Suite = Suite {
+    name: "cli::flags",
+    standard: None,
+    tests: &[
+        Test::user("the_readme_has_the_flags_of_every_tool", the_readme_has_the_flags_of_every_tool),
+        Test::new("every_tool_takes_every_flag", every_tool_takes_every_flag),
+        Test::new("every_tool_does_what_they_say", every_tool_does_what_they_say),
+    ],
+    workloads: &[],
+};
+
+const README: &str = include_str!("../../../README.md");
+
+/// Flags that only those tools have in which they mean something.
+const OF_SOME: &[&str] = &["count", "failed", "min", "rows", "sort"];
+
+/// The long names of flags in a text.
+fn long_flags(text: &str) -> BTreeSet<String> {
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let name = |rest: &str| rest.chars().take_while(|c| is_part(*c)).collect::<String>();
+    text.split("--").skip(1).map(name).filter(|name| !name.is_empty()).collect()
+}
+
+/// The flags of the README's table of common ones.
+fn readme_flags() -> Result<BTreeSet<String>> {
+    let (_, section) = README.split_once("\n## Common flags\n").context("the README has no such section")?;
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    Ok(cells.flat_map(long_flags).collect())
+}
+
+/// What it calls common, they have; and what they all have, it calls common.
+fn the_readme_has_the_flags_of_every_tool() -> Result<()> {
+    let common = readme_flags()?;
+    ensure!(common.contains("ready-file") && common.len() > 20, "only {common:?}");
+    let mut in_all: Option<BTreeSet<String>> = None;
+    for tool in tool_names() {
+        let output = tracer(&[tool, "--help"]).output()?.ok()?;
+        // Of other flags, help speaks in the words after a flag's own.
+        let lines = output.text()?.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+        let words = lines.map(|line| line.split("  ").next().unwrap_or_default());
+        let has: BTreeSet<String> = words.flat_map(long_flags).collect();
+        let lacks: Vec<_> =
+            common.difference(&has).filter(|flag| !OF_SOME.contains(&flag.as_str())).collect();
+        ensure!(lacks.is_empty(), "{tool} has no {lacks:?}");
+        in_all = Some(in_all.map_or(has.clone(), |all| &all & &has));
+    }
+    let unsaid: Vec<_> = in_all
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|flag| flag != "help" && !common.contains(flag))
+        .collect();
+    ensure!(unsaid.is_empty(), "the README's table of common flags has no {unsaid:?}");
+    Ok(())
+}
+
+/// Dry runs with all that can be given at once. What a kernel lacks is no matter here.
+fn every_tool_takes_every_flag() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (output, ready) = (scratch.file("rows"), scratch.file("ready"));
+    let pid = sys::pid().to_string();
+    let group = Cgroup::new("flags")?;
+    let one = [
+        &["-p", &pid, "-t", &pid, "-u", "0,nobody", "-n", "a*,b?", "-f", "--cgroup", group.arg()][..],
+        &["-d", "1s", "--buffer", "64k", "--strict", "--ready-file", &ready, "--ready-fd", "2"],
+        &[
+            "-F",
+            "tsv",
+            "-o",
+            &output,
+            "-T=rel",
+            "--no-header",
+            "-q",
+            "--dry-run",
+            "--as-user",
+            "--wait",
+            "--",
+            "true",
+        ],
+    ]
+    .concat();
+    let other = [
+        &["--pid", &pid, "--tid", &pid, "--uid", "0", "--comm", "a", "--follow", "--duration", "500ms"][..],
+        &["--json", "--output", "-", "--time", "-vv", "--dry-run"],
+    ]
+    .concat();
+    for tool in tool_names_here() {
+        for words in [&one, &other] {
+            let words = [&[tool], &words[..]].concat();
+            let run = tracer(&words).output()?;
+            ensure!(run.code == 0, "a dry run with all flags: {run}");
+            ensure!(run.stdout.is_empty() || run.text()?.starts_with("would "), "rows of a dry run: {run}");
+        }
+    }
+    Ok(())
+}
+
+/// On emulated machines one tool of each shape stands for all.
+fn every_tool_does_what_they_say() -> Result<()> {
+    let mut shapes = Vec::new();
+    for standard in tools::SUITES.iter().filter_map(|suite| suite.standard.as_ref()) {
+        let shape = mem::discriminant(&standard.shape);
+        if (standard.needs)().is_ok() && !(in_vm() && shapes.contains(&shape)) {
+            shapes.push(shape);
+            does_what_they_say(standard).with_context(|| standard.tool)?;
+        }
+    }
+    Ok(())
+}
+
+/// A filter by cgroup, a time for each row, no header, a file, a small buffer, readiness, and words on stderr.
+fn does_what_they_say(standard: &Standard) -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (file, ready) = (scratch.file("rows"), scratch.file("ready"));
+    let group = Cgroup::new("flags")?;
+    let mut load = Load::start(standard.load)?;
+    group.add(load.id)?;
+    let common = ["--cgroup", group.arg(), "-T=unix", "--no-header", "-o", &file, "-v", "--strict"];
+    let more = ["--buffer", "256k", "--ready-file", &ready];
+    let before = sys::unix_time().as_secs_f64();
+    let tool = tracer(&[&[standard.tool], standard.args, &common, &more].concat()).start()?;
+    ensure!(fs::exists(&ready)?, "it was ready, and {ready} is not there");
+    load.finish()?;
+    let output = tool.interrupt()?;
+    equal("exit code", output.code, 0).context(output.to_string())?;
+    ensure!(output.stdout.is_empty(), "rows where no rows should be: {output}");
+    ensure!(output.stderr.lines().count() > 0, "-v says nothing");
+    let text = fs::read_to_string(&file)?;
+    let first = text.lines().find(|line| !line.is_empty()).context("no rows")?;
+    let time: f64 =
+        first.split_whitespace().next().and_then(|word| word.parse().ok()).context(first.to_owned())?;
+    ensure!((before - 1.0..=before + 600.0).contains(&time), "the time of {first:?}, after {before}");
+    match (standard.shape, standard.events) {
+        // Where events are those of children, the workload may make some by its own end.
+        (Shape::Snoop, Events::Exactly(events)) if !standard.of_children => {
+            equal("rows", text.lines().count() as u64, events)
+        }
+        _ => Ok(()),
+    }
+}
