@@ -4,13 +4,15 @@
 //! about two: it notes where each type starts and remembers the ids of the few names asked for.
 //! Format: <https://docs.kernel.org/bpf/btf.html>.
 
-use std::{collections::HashMap, fs::File, io, io::Read, ops::Deref, path::Path};
+use std::{cell::Cell, collections::HashMap, fs::File, io, io::Read, ops::Deref, path::Path};
 
 use thiserror::Error;
 
 use crate::system::mapping::Mapping;
 
 const MAGIC: u16 = 0xeb9f;
+/// A path is looked for in no more members than this: damaged types can hold themselves many times over.
+const MAX_MEMBERS: u32 = 1 << 16;
 /// Deeper nesting of anonymous members or typedefs than this is not C but a hostile blob.
 const MAX_DEPTH: u32 = 32;
 
@@ -271,8 +273,9 @@ impl Btf {
     pub fn member(&self, name: &str, path: &[&str]) -> Option<Member> {
         let mut found =
             Member { offset: 0, size: 0, type_id: self.id(Class::Struct, name)?, bitfield: false };
+        let left = Cell::new(MAX_MEMBERS);
         for step in path {
-            let inner = self.member_of(found.type_id, step, 0)?;
+            let inner = self.member_of(found.type_id, step, &left, 0)?;
             found = Member { offset: found.offset.checked_add(inner.offset)?, ..inner };
         }
         if found.bitfield {
@@ -282,7 +285,7 @@ impl Btf {
         Some(found)
     }
 
-    fn member_of(&self, type_id: u32, name: &str, depth: u32) -> Option<Member> {
+    fn member_of(&self, type_id: u32, name: &str, left: &Cell<u32>, depth: u32) -> Option<Member> {
         if depth > MAX_DEPTH {
             return None;
         }
@@ -291,6 +294,7 @@ impl Btf {
             return None;
         }
         (0..record.vlen).find_map(|index| {
+            left.set(left.get().checked_sub(1)?);
             let at = record.details + index * 12;
             let member_name = self.u32(at).ok()?;
             let type_id = self.u32(at + 4).ok()?;
@@ -304,7 +308,7 @@ impl Btf {
             if !self.is_named(member_name, "") {
                 return None;
             }
-            let inner = self.member_of(type_id, name, depth + 1)?;
+            let inner = self.member_of(type_id, name, left, depth + 1)?;
             Some(Member { offset: offset.checked_add(inner.offset)?, ..inner })
         })
     }
@@ -560,18 +564,33 @@ mod tests {
     }
 
     /// A blob with one struct `s { u32 a; }`, all in the running machine's byte order.
-    fn small() -> Vec<u8> {
-        let strings = b"\0u32\0s\0a\0";
-        let types: [u32; 10] = [1, kind::INT << 24, 4, 32, 5, (kind::STRUCT << 24) | 1, 4, 7, 1, 0];
+    fn blob(types: &[u32], strings: &[u8]) -> Vec<u8> {
+        let types: Vec<u8> = types.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let mut blob = Vec::new();
         blob.extend(MAGIC.to_ne_bytes());
         blob.extend([1, 0]);
-        for word in [24u32, 0, 40, 40, strings.len() as u32] {
+        for word in [24, 0, types.len() as u32, types.len() as u32, strings.len() as u32] {
             blob.extend(word.to_ne_bytes());
         }
-        blob.extend(types.iter().flat_map(|word| word.to_ne_bytes()));
-        blob.extend(strings);
-        blob
+        [&blob[..], &types, strings].concat()
+    }
+
+    fn small() -> Vec<u8> {
+        let types = [1, kind::INT << 24, 4, 32, 5, (kind::STRUCT << 24) | 1, 4, 7, 1, 0];
+        blob(&types, b"\0u32\0s\0a\0")
+    }
+
+    /// A name, an id, a kind with some members, or anything.
+    fn any_word() -> impl proptest::strategy::Strategy<Value = u32> {
+        use proptest::prelude::*;
+        prop_oneof![4 => 0u32..6, 2 => (0u32..21, 0u32..4).prop_map(|(kind, vlen)| kind << 24 | vlen), 1 => any::<u32>()]
+    }
+
+    #[test]
+    fn a_struct_that_holds_itself_is_searched_in_bounded_time() {
+        let types = [1, (kind::STRUCT << 24) | 3, 4, 0, 1, 0, 0, 1, 0, 0, 1, 0];
+        let btf = Btf::parse(Blob::Read(blob(&types, b"\0s\0")), [(Class::Struct, "s")]).unwrap();
+        assert_eq!(btf.member("s", &["x"]), None);
     }
 
     #[test]
@@ -589,6 +608,17 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn types_of_every_kind_do_no_harm(words in proptest::collection::vec(any_word(), 0..64)) {
+            let strings = b"\0s\0a\0btf_trace_s\0";
+            let wanted = [Class::Struct, Class::Enum, Class::Typedef, Class::Func].map(|class| (class, "s"));
+            let trace = [(Class::Typedef, "btf_trace_s")];
+            if let Ok(btf) = Btf::parse(Blob::Read(blob(&words, strings)), wanted.into_iter().chain(trace)) {
+                std::hint::black_box((btf.member("s", &["a", "s"]), btf.size_of("s")));
+                std::hint::black_box((btf.enumerator("s", "a"), btf.tracepoint_args("s")));
+            }
+        }
+
         #[test]
         fn damaged_blobs_do_no_harm(at in 0usize..75, byte: u8, cut in 0usize..76) {
             let mut blob = small();

@@ -6,6 +6,8 @@ mod cli;
 mod doctor;
 mod engine;
 mod error;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod help;
 mod list;
 mod objects;

@@ -5,6 +5,7 @@ mod apt;
 mod bench;
 mod build;
 mod dist;
+mod fuzz;
 mod lint;
 mod new_tool;
 mod process;
@@ -43,6 +44,8 @@ enum Command {
     Test(test::Options),
     /// Make what users install, in target/dist: a tarball, a Debian package and their checksums
     Dist,
+    /// Fuzz the parsers for a bounded time: `cargo xtask fuzz --time 60 btf`
+    Fuzz(fuzz::Options),
     /// Measure tracer beside its peers: `cargo xtask bench --setup` installs them in a folder of their own
     Bench(bench::Options),
     /// Write the files of a new tool: `cargo xtask new-tool forksnoop --kind snoop`
@@ -67,6 +70,7 @@ fn execute(command: Command, workspace: &Workspace) -> Result<ExitCode> {
         Command::Build(options) => build::tracer(workspace, &options).map(drop)?,
         Command::Run { build, args } => run::tool(workspace, &build, &args)?,
         Command::NewTool(options) => new_tool::run(workspace, &options)?,
+        Command::Fuzz(options) => fuzz::run(workspace, &options)?,
         Command::Dist => dist::run(workspace)?,
         Command::Bench(options) => return bench::run(workspace, &options),
         Command::Lint => lint::run(workspace)?,

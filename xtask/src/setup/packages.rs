@@ -75,6 +75,9 @@ pub const SCENARIOS: &[Package] = &[
     },
 ];
 
+pub const FUZZ: &[Package] =
+    &[Package { name: "g++", proof: Proof::Program("c++"), purpose: "compiles libFuzzer" }];
+
 pub const BENCH: &[Package] = &[
     Package {
         name: "debootstrap",

@@ -1,0 +1,4 @@
+//! The kernel's type information.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tracer_cli::fuzz::btf(data));

@@ -1,0 +1,4 @@
+//! The `format` files of tracefs.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tracer_cli::fuzz::format(data));
