@@ -12,7 +12,7 @@ use crate::system::mapping::Mapping;
 
 const MAGIC: u16 = 0xeb9f;
 /// A path is looked for in no more members than this: damaged types can hold themselves many times over.
-const MAX_MEMBERS: u32 = 1 << 16;
+const MAX_MEMBERS: u32 = 1 << 14;
 /// Deeper nesting of anonymous members or typedefs than this is not C but a hostile blob.
 const MAX_DEPTH: u32 = 32;
 
