@@ -113,8 +113,9 @@ fn exec_self(gate: &mut Gate, args: &[String]) -> Result<Value> {
     }
     let program = gate.program();
     let next = (left - 1).to_string();
-    let args = [program.to_str()?, WORD, "exec-self", &next, "go"];
-    let argv = texts(&args);
+    // It may bear any name.
+    let mut argv = vec![program.clone()];
+    argv.extend(texts(&[WORD, "exec-self", &next, "go"]));
     let argv = sys::pointers(&argv);
     // SAFETY: both are texts that end in NUL, and the list of them ends in null.
     unsafe { libc::execv(program.as_ptr(), argv.as_ptr().cast()) };

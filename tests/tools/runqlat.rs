@@ -66,7 +66,8 @@ fn ping_pong(gate: &mut Gate, _: &[String]) -> Result<Value> {
 
 /// How often this thread was switched out, of its own will or not.
 fn switches() -> Result<u64> {
-    let status = fs::read_to_string("/proc/thread-self/status")?;
+    // It tells the name, which may be no text.
+    let status = String::from_utf8_lossy(&fs::read("/proc/thread-self/status")?).into_owned();
     let fields = status.lines().filter_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.ends_with("voluntary_ctxt_switches").then(|| value.trim().parse::<u64>().ok())?

@@ -47,10 +47,12 @@ pub const SUITE: Suite = Suite {
     tests: &[
         Test::new("sees_every_result", sees_every_result),
         Test::new("chooses_failures_families_and_ports", chooses),
+        Test::new("sees_connects_of_32_bit_programs", sees_connects_of_32_bit_programs),
         Test::new("measures_latency", measures_latency),
     ],
     workloads: &[
         Workload::new("connect-results", connect_results),
+        Workload::new("connects-32", connects_32),
         Workload::new("connects-slow", connects_slow),
     ],
 };
@@ -139,6 +141,38 @@ fn chooses() -> Result<()> {
     run(&["-x"], |row, _| row["errno"] != 0)?;
     run(&["-6"], |row, _| row["ip"] == 6)?;
     run(&["--remote-port", "1,PORT"], |row, port| row["dport"] == *port)
+}
+
+/// Connects by the number that 32-bit programs have for it, to a port that is open and one that is not.
+fn connects_32(gate: &mut Gate, _: &[String]) -> Result<Value> {
+    const CONNECT: usize = 362;
+    let listener = TcpListener::bind((LOCALHOSTS[0], 0))?;
+    let (_keeper, closed) = bound_socket(LOCALHOSTS[0], 0)?;
+    let Some(low) = sys::low_page() else {
+        gate.wait(&json!({ "skip": "this kernel runs no 32-bit programs" }))?;
+        return Ok(json!({}));
+    };
+    let cases = [(listener.local_addr()?, 0), (closed, libc::ECONNREFUSED)];
+    let sockets = [bound_socket(LOCALHOSTS[0], 0)?, bound_socket(LOCALHOSTS[0], 0)?];
+    gate.wait(&json!({}))?;
+    let mut rows = Vec::new();
+    for ((to, errno), (socket, from)) in cases.into_iter().zip(&sockets) {
+        let name = tcp::sockaddr(to);
+        // SAFETY: the page is this process's own and longer than an address.
+        unsafe { std::ptr::copy_nonoverlapping(name.as_ptr(), low as *mut u8, name.len()) };
+        let since = Instant::now();
+        let result = sys::call_32(CONNECT, [socket.as_raw_fd() as usize, low, name.len(), 0, 0]);
+        equal("connect", result, -i64::from(errno))?;
+        rows.push(row(*from, to, errno, Duration::ZERO, since.elapsed()));
+    }
+    Ok(json!({ "rows": rows }))
+}
+
+fn sees_connects_of_32_bit_programs() -> Result<()> {
+    let mut load = Load::start(&["connects-32"])?;
+    let tool = Tool::json("tcpconnlat", &["-p", &load.pid()])?;
+    let account = load.finish()?;
+    expect(&tool.interrupt()?.ok()?.rows()?, rows::wanted(&account)?)
 }
 
 /// How long the program waits before it gives up.

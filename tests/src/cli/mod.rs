@@ -5,6 +5,7 @@ mod codes;
 mod command;
 mod doctor;
 mod errors;
+mod faults;
 mod filters;
 mod flags;
 mod life;
@@ -26,6 +27,7 @@ pub const SUITES: &[&Suite] = &[
     &command::SUITE,
     &doctor::SUITE,
     &errors::SUITE,
+    &faults::SUITE,
     &filters::SUITE,
     &flags::SUITE,
     &life::SUITE,
