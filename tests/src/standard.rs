@@ -177,10 +177,35 @@ fn sees_only_pid(standard: &Standard) -> Result<()> {
     let chosen = standard.pids(&first.pid());
     let rows = standard.expect_only(first, second, &chosen)?;
     rows::have_keys(&rows, standard.keys)?;
+    have_types(standard, &rows)?;
     match standard.shape {
         Shape::Dist => rows.iter().try_for_each(rows::is_histogram),
         _ => Ok(()),
     }
+}
+
+/// Rows are what `--list-columns` says of them.
+fn have_types(standard: &Standard, rows: &[Value]) -> Result<()> {
+    let output = tracer(&standard.words(&["--list-columns", "--json"], &[])).output()?.ok()?;
+    let columns: Value = serde_json::from_str(output.text()?)?;
+    let columns = columns["columns"].as_array().context("no columns")?;
+    if standard.shape == Shape::Dist {
+        return equal("columns", columns.len(), 0);
+    }
+    let names: Vec<&str> = columns.iter().map(|column| rows::text(column, "name")).collect();
+    equal("columns", names.as_slice(), standard.keys)?;
+    for (row, column) in rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column))) {
+        let value = &row[rows::text(column, "name")];
+        let is_right = match rows::text(column, "type") {
+            "number" => value.is_number(),
+            "stack" => value.is_array(),
+            "boolean" => value.is_boolean(),
+            "address" => value.as_str().is_some_and(|text| text.parse::<std::net::IpAddr>().is_ok()),
+            _ => value.is_string(),
+        };
+        ensure!(is_right || value.is_null(), "not as listed: {column} {value}");
+    }
+    Ok(())
 }
 
 fn sees_only_comm(standard: &Standard) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The command line: which tool, with which flags, and what exit code.
 
-use std::{ffi::OsString, path::Path, process::ExitCode};
+use std::{ffi::OsString, path::Path, process::ExitCode, rc::Rc};
 
 use clap::{ArgMatches, Args, Command, FromArgMatches, error::ErrorKind};
 use clap_complete::Shell;
@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use crate::{
     bpf::object::Object,
     doctor,
-    engine::{Plan, child, common::Common, dist, session::Session, snoop, stack, top},
+    engine::{Plan, child, common::Common, dist, session::Session, snoop, stack, top, view::columns_help},
     error::{FAILED, FAILED_WITH_COMMAND, Failure},
     help, list, objects,
     output::Column,
@@ -36,7 +36,12 @@ fn report(error: &anyhow::Error, has_command: bool) -> u8 {
     }
     eprintln!("tracer: {}", format!("{error:#}").replace('\n', "; "));
     match error.downcast_ref::<Failure>() {
-        Some(failure @ (Failure::Usage(_) | Failure::Command { .. } | Failure::Lost(_))) => failure.code(),
+        Some(
+            failure @ (Failure::Usage(_)
+            | Failure::Command { .. }
+            | Failure::Lost(_)
+            | Failure::Expectation(_)),
+        ) => failure.code(),
         _ if has_command => FAILED_WITH_COMMAND,
         Some(failure) => failure.code(),
         None => FAILED,
@@ -188,13 +193,24 @@ fn distance(a: &str, b: &str) -> usize {
 fn run_tool(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<u8> {
     let mut command = tool_command(tool);
     if args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--help" || arg == "-h") {
-        command = command.after_help(columns_help(tool)?);
+        command = command.after_help(columns_help(&default_columns(tool)?));
     }
     let called = args.first().map(|name| base_name(Path::new(name))).unwrap_or_default();
     let matches = command.try_get_matches_from(args)?;
-    let common = Common::from_arg_matches(&matches)?;
-    let mut plan = Plan { called, ..Plan::new(&common) };
-    let shape = (tool.prepare)(&matches, &mut plan)?;
+    let mut common = Common::from_arg_matches(&matches)?;
+    let (mut plan, mut shape) = prepare(tool, &matches, &common, &called)?;
+    let columns = shape.columns();
+    if common.view.list_columns {
+        return list::print(&common.view.list(&columns));
+    }
+    // What can't be printed is told before anything is loaded.
+    common.view.layout(&columns)?;
+    let judge = common.view.judge(columns)?.map(Rc::new);
+    if let Some(pushed) = judge.as_ref().map(|judge| judge.pushed()).filter(|pushed| !pushed.is_empty()) {
+        common.push(pushed);
+        (plan, shape) = prepare(tool, &matches, &common, &called)?;
+        common.say_pushed(&plan);
+    }
     if let Shape::Top(top) = &shape {
         top::order(top.as_ref())?;
     }
@@ -204,7 +220,8 @@ fn run_tool(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<u8> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let Some(session) = Session::start(common, object_of(tool)?, &plan)? else { return Ok(0) };
+        let Some(mut session) = Session::start(common, object_of(tool)?, &plan)? else { return Ok(0) };
+        session.judge = judge;
         match shape {
             Shape::Snoop(snoop) => snoop::run(session, snoop).await,
             Shape::Dist(dist) => dist::run(session, dist).await,
@@ -214,29 +231,12 @@ fn run_tool(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<u8> {
     })
 }
 
-/// The columns of a tool's rows, for its help.
-fn columns_help(tool: &Entry) -> anyhow::Result<String> {
-    let Some(columns) = default_columns(tool)? else { return Ok(String::new()) };
-    let mut text = "Columns (those in parentheses are left out of the table):\n".to_owned();
-    for column in columns {
-        let name = if column.shown { column.name.to_owned() } else { format!("({})", column.name) };
-        let unit = column.unit.map(|unit| format!(" [{unit}]")).unwrap_or_default();
-        text.push_str(&format!("  {name:<15} {}{unit}\n", column.about));
-    }
-    Ok(text)
-}
-
 /// The columns of a tool's rows, with the flags it has by default.
 ///
 /// # Errors
 /// Those of the tool itself.
-pub fn default_columns(tool: &Entry) -> anyhow::Result<Option<Vec<Column>>> {
-    Ok(match defaults(tool)?.1 {
-        Shape::Snoop(snoop) => Some(snoop.columns()),
-        Shape::Top(top) => Some(top.columns()),
-        Shape::Stack(tool) => Some(stack::columns(tool.as_ref())),
-        Shape::Dist(_) => None,
-    })
+pub fn default_columns(tool: &Entry) -> anyhow::Result<Vec<Column>> {
+    Ok(defaults(tool)?.1.columns())
 }
 
 /// A tool's plan with the flags it has by default.
@@ -247,11 +247,20 @@ pub fn default_plan(tool: &Entry) -> anyhow::Result<Plan> {
     Ok(defaults(tool)?.0)
 }
 
+fn prepare(
+    tool: &Entry,
+    matches: &ArgMatches,
+    common: &Common,
+    called: &str,
+) -> anyhow::Result<(Plan, Shape)> {
+    let mut plan = Plan { called: called.to_owned(), ..Plan::new(common) };
+    let shape = (tool.prepare)(matches, &mut plan)?;
+    Ok((plan, shape))
+}
+
 fn defaults(tool: &Entry) -> anyhow::Result<(Plan, Shape)> {
     let matches: ArgMatches = tool_command(tool).try_get_matches_from([tool.about.name])?;
-    let mut plan = Plan::new(&Common::from_arg_matches(&matches)?);
-    let shape = (tool.prepare)(&matches, &mut plan)?;
-    Ok((plan, shape))
+    prepare(tool, &matches, &Common::from_arg_matches(&matches)?, "")
 }
 
 /// A tool's parsed object file.

@@ -17,6 +17,9 @@ pub enum Failure {
     /// Events were lost and `--strict` was given.
     #[error("{0} events were lost (--strict)")]
     Lost(u64),
+    /// The rows were not what `--forbid` and `--expect` say.
+    #[error("{0}")]
+    Expectation(String),
     /// The command after `--` could not be run.
     #[error("{message}")]
     Command { message: String, code: u8 },
@@ -36,6 +39,7 @@ impl Failure {
             Self::NotPermitted(_) => 3,
             Self::Unsupported(_) => 4,
             Self::Lost(_) => 5,
+            Self::Expectation(_) => 6,
             Self::Command { code, .. } => *code,
         }
     }

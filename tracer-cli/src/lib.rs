@@ -6,6 +6,7 @@ mod cli;
 mod doctor;
 mod engine;
 mod error;
+mod expr;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod help;

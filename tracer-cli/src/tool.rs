@@ -2,7 +2,16 @@
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-use crate::engine::{Plan, dist::Dist, snoop::Snoop, stack::Stack, top::Top};
+use crate::{
+    engine::{
+        Plan,
+        dist::Dist,
+        snoop::Snoop,
+        stack::{self, Stack},
+        top::Top,
+    },
+    output::Column,
+};
 
 /// The part of the system a tool looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +59,19 @@ pub enum Shape {
     Top(Box<dyn Top>),
     /// Stacks with weights.
     Stack(Box<dyn Stack>),
+}
+
+impl Shape {
+    /// The columns of the tool's rows; none, if it prints histograms.
+    #[must_use]
+    pub fn columns(&self) -> Vec<Column> {
+        match self {
+            Self::Snoop(snoop) => snoop.columns(),
+            Self::Top(top) => top.columns(),
+            Self::Stack(tool) => stack::columns(tool.as_ref()),
+            Self::Dist(_) => Vec::new(),
+        }
+    }
 }
 
 /// A tool. Its kernel programs are the object file of the same name.

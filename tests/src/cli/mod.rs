@@ -3,6 +3,7 @@
 mod ci;
 mod codes;
 mod command;
+mod conditions;
 mod doctor;
 mod errors;
 mod faults;
@@ -25,6 +26,7 @@ pub const SUITES: &[&Suite] = &[
     &ci::SUITE,
     &codes::SUITE,
     &command::SUITE,
+    &conditions::SUITE,
     &doctor::SUITE,
     &errors::SUITE,
     &faults::SUITE,

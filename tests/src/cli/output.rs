@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, fs, fs::File, os::fd::OwnedFd, thread};
 
 use super::{as_nobody, tool_names};
 use crate::harness::{
-    Context, Load, Output, Result, Scratch, Suite, Test, Tool, Value, ensure, equal, load, rows, sys, tracer,
+    Context, Load, Output, Result, Scratch, Suite, Test, Tool, Value, ensure, equal, json, load, rows, sys,
+    tracer,
 };
 
 pub const SUITE: Suite = Suite {
@@ -21,6 +22,8 @@ pub const SUITE: Suite = Suite {
         Test::user("completions", completions),
         Test::new("times", times),
         Test::new("no_header", no_header),
+        Test::new("chosen_columns", chosen_columns),
+        Test::user("columns_are_listed", columns_are_listed),
         Test::new("quiet_and_verbose", quiet_and_verbose),
         Test::new("a_closed_stdout", a_closed_stdout),
         Test::new("a_file", a_file),
@@ -223,6 +226,36 @@ fn no_header() -> Result<()> {
         equal(&format!("lines of {format}"), (with, without), (4, 3))?;
     }
     Ok(())
+}
+
+fn chosen_columns() -> Result<()> {
+    let table = lines(&["--columns", "path,pid"])?;
+    let words = |line: &str| line.split_whitespace().map(String::from).collect::<Vec<_>>();
+    equal("header", words(&table[0]), vec!["PATH".to_owned(), "PID".to_owned()])?;
+    ensure!(table[1..].iter().all(|line| words(line)[0] == "/dev/null"), "no path first: {table:?}");
+    let table = lines(&["--columns", "+tid,-flags,-mode"])?;
+    equal("header", words(&table[0]).join(" "), "PID TID COMM FD ERROR PATH".to_owned())?;
+    let csv = lines(&["-F", "csv", "--columns", "comm,errno"])?;
+    equal("fields", csv[0].as_str(), "ts,comm,errno")?;
+    ensure!(csv[1].ends_with(",tracer-tests,0"), "the first record is {:?}", csv[1]);
+    let json: Value = serde_json::from_str(&lines(&["--json", "--columns", "-path,-fd,-flags,-mode"])?[0])?;
+    rows::have_keys(&[json], &["pid", "tid", "uid", "comm", "errno", "error"])
+}
+
+/// What `--list-columns` says of a tool's columns is what its rows have (see `standard`).
+fn columns_are_listed() -> Result<()> {
+    let output = tracer(&["opensnoop", "--list-columns"]).output()?.ok()?;
+    let lines = output.lines()?;
+    let line = |name: &str| lines.iter().find(|line| line.split_whitespace().next() == Some(name));
+    let path = line("path").context("no path")?;
+    ensure!(path.contains(" text ") && path.contains("as the caller gave it"), "{path:?}");
+    ensure!(line("(tid)").is_some(), "hidden columns are not marked: {lines:?}");
+    let output = tracer(&["biosnoop", "--list-columns", "--json"]).output()?.ok()?;
+    let columns: Value = serde_json::from_str(output.text()?)?;
+    let latency = columns["columns"].as_array().into_iter().flatten();
+    let latency = latency.into_iter().find(|column| column["name"] == "latency_us");
+    let want = json!({ "name": "latency_us", "type": "number", "unit": "us", "in_table": true });
+    rows::are(&[latency.context("no latency_us")?.clone()], &[want])
 }
 
 fn quiet_and_verbose() -> Result<()> {

@@ -2,9 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, builder::TypedValueParser};
+use clap::Args;
+use tracer_common::filter::MAX_IDS;
 
-use crate::output::{Format, TimeColumn};
+use super::{plan::Plan, view::View};
+use crate::expr::Pushed;
 
 /// Flags that every tool takes.
 #[derive(Args, Clone, Debug)]
@@ -65,22 +67,11 @@ pub struct Common {
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Run")]
     pub verbose: u8,
 
-    /// Form of the output
-    #[arg(short = 'F', long, value_name = "FORMAT", value_parser = names(Format::ALL, Format::name), default_value = "table", help_heading = "Output")]
-    pub format: Format,
-    /// Same as --format json
-    #[arg(long, conflicts_with = "format", help_heading = "Output")]
-    pub json: bool,
-    /// Write to a file instead of stdout (-: stdout)
-    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
-    pub output: Option<PathBuf>,
-    /// Add a time column
-    #[arg(short = 'T', long, value_name = "FORM", value_parser = names(TimeColumn::ALL, TimeColumn::name),
-        num_args = 0..=1, require_equals = true, default_value = "off", default_missing_value = "wall", help_heading = "Output")]
-    pub time: TimeColumn,
-    /// Leave the header line out
-    #[arg(long, help_heading = "Output")]
-    pub no_header: bool,
+    #[command(flatten)]
+    pub view: View,
+    /// What the kernel's filters are told besides the flags.
+    #[arg(skip)]
+    pub pushed: Pushed,
 
     /// Run this command, trace it and its descendants, and end with it
     #[arg(last = true, value_name = "CMD")]
@@ -88,15 +79,33 @@ pub struct Common {
 }
 
 impl Common {
-    #[must_use]
-    pub const fn format(&self) -> Format {
-        if self.json { Format::Json } else { self.format }
+    /// Has the kernel decide what it can of a condition on rows. Where a flag names processes, the
+    /// kernel's set is theirs, and the rest is decided by the rows; so it is with users and names.
+    pub fn push(&mut self, pushed: Pushed) {
+        let Pushed { mut pids, mut tids, mut uids, mut comms, min_ns } = pushed;
+        if !self.pid.is_empty() || !self.command.is_empty() || pids.len() > MAX_IDS as usize {
+            pids.clear();
+        }
+        if !self.tid.is_empty() || tids.len() > MAX_IDS as usize {
+            tids.clear();
+        }
+        if !self.uid.is_empty() || uids.len() > MAX_IDS as usize {
+            uids.clear();
+        }
+        if !self.comm.is_empty() {
+            comms.clear();
+        }
+        self.pushed = Pushed { pids, tids, uids, comms, min_ns };
     }
 
-    /// Whether rows show when their events were.
-    #[must_use]
-    pub fn shows_time(&self) -> bool {
-        self.format() != Format::Table || self.time != TimeColumn::Off
+    /// Under `-v`, says what the kernel was told.
+    pub fn say_pushed(&self, plan: &Plan) {
+        let threshold = self.pushed.min_ns.filter(|_| plan.has_threshold);
+        let threshold = threshold.map(|ns| format!("latency of {ns} ns or more"));
+        let parts: Vec<String> = self.pushed.parts().chain(threshold).collect();
+        if self.verbose > 0 && !parts.is_empty() {
+            eprintln!("tracer: of --filter, the kernel decides: {}", parts.join("; "));
+        }
     }
 }
 
@@ -117,10 +126,13 @@ pub struct Threshold {
 }
 
 impl Threshold {
-    /// In nanoseconds, or the tool's own choice.
-    #[must_use]
-    pub fn ns(self, default: Duration) -> u64 {
-        u64::try_from(self.min.unwrap_or(default).as_nanos()).unwrap_or(u64::MAX)
+    /// Sets a constant of the kernel programs to it, in nanoseconds: to what the user gives, or the
+    /// filter asks for, or else to the tool's own choice.
+    pub fn plan(self, plan: &mut Plan, name: &'static str, default: Duration) {
+        let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let asked = self.min.map(ns).max(plan.pushed_min_ns);
+        plan.set(name, asked.unwrap_or(ns(default)));
+        plan.has_threshold = true;
     }
 }
 
@@ -167,15 +179,6 @@ pub struct MaxRows {
 /// Keeps an argument as long as the process, so that flags that hold it are still plain copies.
 fn kept(text: &str) -> Result<&'static str, std::convert::Infallible> {
     Ok(text.to_owned().leak())
-}
-
-fn names<T>(all: &'static [T], name: fn(T) -> &'static str) -> impl TypedValueParser<Value = T>
-where
-    T: Copy + Send + Sync + std::str::FromStr + 'static,
-    <T as std::str::FromStr>::Err: std::error::Error + Send + Sync + 'static,
-{
-    clap::builder::PossibleValuesParser::new(all.iter().map(|&value| name(value)))
-        .try_map(|text| text.parse::<T>())
 }
 
 /// Parses a time: `10s`, `500ms`, `1.5`, `2m`, `1h`.

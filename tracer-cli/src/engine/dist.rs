@@ -60,7 +60,7 @@ pub fn plan(plan: &mut Plan, keyed: bool, ns_per_unit: u64) {
 /// If output can't be written or the command can't be run.
 pub async fn run(mut session: Session, mut tool: Box<dyn Dist>) -> anyhow::Result<u8> {
     let (keyed, total) = (session.map("HISTS")?, session.map("HIST")?);
-    let mut printer = session.printer(Vec::new())?;
+    let mut printer = session.printer(&[])?;
     let (mut keyed_deltas, mut total_deltas) = (Deltas::default(), Deltas::default());
     let rhythm = tool.rhythm();
     interval::run(session, rhythm, move |ns| {

@@ -139,19 +139,18 @@ impl SlowFiles {
 
 impl Snoop for SlowFiles {
     fn columns(&self) -> Vec<Column> {
-        let mut tid = Column::number("tid", 7, "thread");
-        tid.shown = self.by_thread;
+        let tid = Column::number("tid", 7, "thread");
         vec![
             Column::number("pid", 7, "process"),
-            tid,
+            if self.by_thread { tid } else { tid.hidden() },
             Column::number("uid", 5, "real user id").hidden(),
             Column::text("comm", 15, "command name"),
             Column::text("fs", 8, "type of the file system"),
             Column::text("operation", 9, "what was done"),
-            Column::number("bytes", 9, "bytes read, written or copied"),
+            Column::number("bytes", 9, "bytes read, written or copied").unit("bytes"),
             Column::number("offset", 11, "where in the file it began").unit("bytes"),
             Column::number("latency_us", 11, "time the call took").unit("us"),
-            Column::text("error", 8, "error name"),
+            Column::error("error", 8, "error name"),
             Column::text("file", 0, "the file's path"),
         ]
     }

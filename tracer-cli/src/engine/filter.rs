@@ -12,6 +12,7 @@ use crate::{
         object::{Linked, Object},
     },
     error::Failure,
+    expr::Pushed,
     system::{cgroup::Cgroup, container, processes, users},
 };
 
@@ -25,6 +26,8 @@ pub struct Filter {
     comm: Option<Box<CommPatterns>>,
     cgroup: Option<Cgroup>,
     numbers: Numbers,
+    /// Processes and threads that a condition on rows names, by the kernel's own numbers.
+    told: [Vec<u32>; 2],
 }
 
 impl Filter {
@@ -45,6 +48,8 @@ impl Filter {
                 filter.on |= flag;
             }
         }
+        // Those a condition on rows names need not be there yet.
+        filter.push(&common.pushed);
         if common.follow || !common.command.is_empty() {
             filter.on |= on::PID | on::FOLLOW;
         }
@@ -56,6 +61,12 @@ impl Filter {
         }
         if !common.comm.is_empty() {
             filter.comm = Some(comm_patterns(&common.comm)?);
+            filter.on |= on::COMM;
+        } else if !common.pushed.comms.is_empty()
+            // What there is no room for is left to user space.
+            && let Ok(patterns) = comm_patterns(&common.pushed.comms)
+        {
+            filter.comm = Some(patterns);
             filter.on |= on::COMM;
         }
         let container = common.container.as_deref().map(container::find).transpose()?;
@@ -76,6 +87,21 @@ impl Filter {
     pub fn find_numbers(&mut self, btf: Option<&Path>) -> anyhow::Result<()> {
         self.numbers = Numbers::here(btf)?;
         Ok(())
+    }
+
+    /// Takes over what a condition on rows tells.
+    fn push(&mut self, pushed: &Pushed) {
+        let [pids, tids] = &mut self.told;
+        for (flag, own, told) in [
+            (on::PID, pids, &pushed.pids),
+            (on::TID, tids, &pushed.tids),
+            (on::UID, &mut self.uids, &pushed.uids),
+        ] {
+            if !told.is_empty() {
+                own.clone_from(told);
+                self.on |= flag;
+            }
+        }
     }
 
     /// Whether processes are followed, which needs hooks of its own.
@@ -99,9 +125,10 @@ impl Filter {
         if let Some(patterns) = &self.comm {
             object.set("FILTER_COMM", &comm_bytes(patterns))?;
         }
-        let pids = if self.follows() { MAX_FOLLOWED } else { capacity(&self.pids) };
+        let [told_pids, told_tids] = self.told.each_ref().map(|ids| capacity(ids));
+        let pids = if self.follows() { MAX_FOLLOWED } else { capacity(&self.pids).max(told_pids) };
         object.set_entries("FILTER_PIDS", pids);
-        object.set_entries("FILTER_TIDS", capacity(&self.tids));
+        object.set_entries("FILTER_TIDS", capacity(&self.tids).max(told_tids));
         object.set_entries("FILTER_UIDS", capacity(&self.uids));
         Ok(())
     }
@@ -113,7 +140,14 @@ impl Filter {
     pub fn fill(&self, object: &Linked) -> io::Result<()> {
         let pids = self.numbers.of_processes(&self.pids)?;
         let tids = self.numbers.of_threads(&self.tids)?;
-        for (map, ids) in [("FILTER_PIDS", &pids), ("FILTER_TIDS", &tids), ("FILTER_UIDS", &self.uids)] {
+        let [told_pids, told_tids] = &self.told;
+        for (map, ids) in [
+            ("FILTER_PIDS", &pids),
+            ("FILTER_PIDS", told_pids),
+            ("FILTER_TIDS", &tids),
+            ("FILTER_TIDS", told_tids),
+            ("FILTER_UIDS", &self.uids),
+        ] {
             if let Some(map) = object.map(map) {
                 insert_all(&map, ids)?;
             }

@@ -9,6 +9,7 @@ pub mod dist;
 pub mod file_io;
 pub mod filter;
 pub mod interval;
+pub mod judge;
 pub mod net;
 pub mod numbers;
 pub mod plan;
@@ -22,6 +23,7 @@ pub mod spans;
 pub mod stack;
 pub mod task_dist;
 pub mod top;
+pub mod view;
 
 pub use plan::Plan;
 pub use rows::Rows;

@@ -187,9 +187,9 @@ pub fn caller_values(header: &Header) -> Vec<Value<'_>> {
 pub fn ends_columns() -> Vec<Column> {
     vec![
         Column::number("ip", 2, "version of the protocol: 4 or 6"),
-        Column::text("saddr", 15, "local address"),
+        Column::address("saddr", 15, "local address"),
         Column::number("sport", 5, "local port"),
-        Column::text("daddr", 15, "remote address"),
+        Column::address("daddr", 15, "remote address"),
         Column::number("dport", 5, "remote port"),
     ]
 }

@@ -39,6 +39,10 @@ pub struct Plan {
     pub sampling: Sampling,
     /// The run filters by who did something.
     pub filters: bool,
+    /// The least latency of which a filter lets rows through, in nanoseconds.
+    pub pushed_min_ns: Option<u64>,
+    /// The tool has a threshold below which it shows nothing.
+    pub has_threshold: bool,
     /// The only processes it looks at, if it is those.
     pub pids: Vec<u32>,
     /// The command it runs.
@@ -62,9 +66,11 @@ impl Plan {
             || !common.uid.is_empty()
             || !common.comm.is_empty()
             || common.cgroup.is_some()
-            || common.container.is_some();
+            || common.container.is_some()
+            || common.pushed.parts().next().is_some();
         let (pids, command) = (common.pid.clone(), common.command.first().map(PathBuf::from));
-        let mut plan = Self { filters, pids, command, ..Self::default() };
+        let mut plan =
+            Self { filters, pids, command, pushed_min_ns: common.pushed.min_ns, ..Self::default() };
         if follows {
             FOLLOW.iter().for_each(|point| plan.hook(point));
         }

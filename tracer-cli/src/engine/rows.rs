@@ -1,11 +1,12 @@
 //! Where tools put their rows.
 
-use super::sort::Kept;
+use super::{judge::Judge, sort::Kept};
 use crate::output::{Printer, Value};
 
 /// The printer, with the run's limit on rows; or a list, for rows that are to be sorted first.
 pub struct Rows<'a> {
     to: To<'a>,
+    judge: Option<&'a Judge>,
 }
 
 enum To<'a> {
@@ -14,17 +15,17 @@ enum To<'a> {
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn new(printer: &'a mut Printer, left: &'a mut Option<u64>) -> Self {
-        Self { to: To::Printer { printer, left } }
+    pub fn new(printer: &'a mut Printer, left: &'a mut Option<u64>, judge: Option<&'a Judge>) -> Self {
+        Self { to: To::Printer { printer, left }, judge }
     }
 
-    pub(super) fn keep(list: &'a mut Vec<Kept>) -> Self {
-        Self { to: To::List(list) }
+    pub fn keep(list: &'a mut Vec<Kept>, judge: Option<&'a Judge>) -> Self {
+        Self { to: To::List(list), judge }
     }
 
     /// Prints a row, a value for each column, at a time of the kernel's monotonic clock.
     pub fn push(&mut self, ns: u64, values: &[Value<'_>]) {
-        if self.is_full() {
+        if self.is_full() || self.judge.is_some_and(|judge| !judge.admits(values)) {
             return;
         }
         match &mut self.to {
@@ -38,9 +39,10 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// As many rows were printed as were asked for.
+    /// As many rows were printed as were asked for, or one that is forbidden.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        matches!(&self.to, To::Printer { left: Some(0), .. })
+        let is_broken = self.judge.is_some_and(Judge::is_broken);
+        is_broken || matches!(&self.to, To::Printer { left: Some(0), .. })
     }
 }

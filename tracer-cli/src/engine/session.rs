@@ -1,6 +1,6 @@
 //! One run: load, attach, ready, drain, stop.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{io, path::Path, rc::Rc, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use tokio::{
@@ -12,6 +12,7 @@ use super::{
     child::{self, Child, Running},
     common::Common,
     filter::Filter,
+    judge::Judge,
     plan::Plan,
     ready,
     signals::{self, STOP},
@@ -29,7 +30,7 @@ use crate::{
     },
     btf::{Blob, Btf, Class},
     error::Failure,
-    output::{Clock, Options, Printer, Sink, WriteError},
+    output::{Clock, Column, Printer, Sink, WriteError},
 };
 
 /// The kernel's own BTF.
@@ -59,6 +60,8 @@ pub struct Session {
     sink: Option<Sink>,
     lost_said: u64,
     lost_checked: Instant,
+    /// What is asked of the rows.
+    pub judge: Option<Rc<Judge>>,
 }
 
 /// Why a run ended.
@@ -169,18 +172,18 @@ impl Session {
             sink: Some(sink),
             lost_said: 0,
             lost_checked: Instant::now(),
+            judge: None,
         }))
     }
 
     /// The run's printer.
     ///
     /// # Errors
-    /// If there is one already.
-    pub fn printer(&mut self, columns: Vec<crate::output::Column>) -> anyhow::Result<Printer> {
+    /// If there is one already, or it is to print other columns than these.
+    pub fn printer(&mut self, columns: &[Column]) -> anyhow::Result<Printer> {
         let sink = self.sink.take().context("the output has a printer already")?;
-        let options =
-            Options { format: self.common.format(), time: self.common.time, header: !self.common.no_header };
-        Ok(Printer::new(sink, columns, options, self.clock))
+        let view = &self.common.view;
+        Ok(Printer::new(sink, view.layout(columns)?, view.options(), self.clock))
     }
 
     /// A map that the tool's programs use.
@@ -270,25 +273,44 @@ impl Session {
     /// The run's end: what was lost, and the exit code. A command that still runs is waited for.
     ///
     /// # Errors
-    /// [`Failure::Lost`] under `--strict`.
+    /// [`Failure::Lost`] under `--strict`, and [`Failure::Expectation`].
     pub fn finish(mut self, stop: Stop) -> anyhow::Result<u8> {
         self.detach();
         let lost = self.report_lost()?;
+        let verdict = self.judge.as_ref().map_or(Ok(()), |judge| judge.verdict());
         let code = match stop {
             Stop::Command(code) => code,
+            // What a command's end would be now is tracer's doing.
+            Stop::Done if self.is_broken() && self.outlived.is_none() => {
+                signals::tell_command(libc::SIGTERM);
+                child::end().map_or(0, |_| 0)
+            }
             Stop::Done => self.outlived.map(Ok).or_else(child::end).unwrap_or(Ok(0))?,
         };
         match code {
-            code if code != 0 => Ok(code),
+            code if code != 0 => {
+                if let Err(failure) = verdict {
+                    eprintln!("tracer: {failure}");
+                }
+                Ok(code)
+            }
+            _ if self.is_broken() => Ok(verdict.map(|()| 0)?),
+            // What no row was seen to be may have been lost.
             _ if self.common.strict && lost > 0 => Err(Failure::Lost(lost).into()),
-            _ => Ok(0),
+            _ => Ok(verdict.map(|()| 0)?),
         }
+    }
+
+    /// Whether there was a row that is forbidden.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.judge.as_ref().is_some_and(|judge| judge.is_broken())
     }
 }
 
 /// Where rows go. With a command, stdout is the command's own.
 fn open_sink(common: &Common) -> anyhow::Result<Sink> {
-    Ok(match common.output.as_deref() {
+    Ok(match common.view.output.as_deref() {
         Some(path) => Sink::open(path, &STOP).with_context(|| format!("--output {}", path.display()))?,
         None if common.command.is_empty() => Sink::stdout(&STOP)?,
         None => Sink::stderr(&STOP)?,
@@ -331,7 +353,7 @@ fn apply_plan(object: &mut Object, plan: &Plan, common: &Common) -> anyhow::Resu
     let size = ring_size(common.buffer).context("--buffer")?;
     object.set_entries("EVENTS", size);
     object.set_entries("STACKS", size);
-    object.set("TIME_SHOWN", &u32::from(common.shows_time()).to_ne_bytes())?;
+    object.set("TIME_SHOWN", &u32::from(common.view.shows_time()).to_ne_bytes())?;
     object.set("WAKE_BYTES", &WAKE_BYTES.min(u64::from(size) / 4).to_ne_bytes())?;
     Ok(())
 }

@@ -79,6 +79,11 @@ pub fn forward_to(pid: u32) {
     }
 }
 
+/// Sends the command a signal, if there is one that runs.
+pub fn tell_command(signal: i32) {
+    send(COMMAND_FD.load(Ordering::SeqCst), signal);
+}
+
 /// In a signal's handler.
 fn pass_on(signal: i32, info: &libc::siginfo_t) {
     let fd = COMMAND_FD.load(Ordering::SeqCst);

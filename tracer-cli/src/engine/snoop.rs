@@ -1,5 +1,7 @@
 //! The snoop shape: a row an event, from the ring buffer to stdout.
 
+use std::rc::Rc;
+
 use tokio::{
     io::unix::AsyncFd,
     task::yield_now,
@@ -7,6 +9,7 @@ use tokio::{
 };
 
 use super::{
+    judge::Judge,
     rows::Rows,
     session::{LOOK, Session, Stop, written},
 };
@@ -34,7 +37,7 @@ pub trait Snoop {
 /// # Errors
 /// If output can't be written or the command can't be run.
 pub async fn run(mut session: Session, tool: Box<dyn Snoop>) -> anyhow::Result<u8> {
-    let mut printer = session.printer(tool.columns())?;
+    let mut printer = session.printer(&tool.columns())?;
     let map = session.map("EVENTS")?;
     // SAFETY: the descriptor is owned by the AsyncFd, and stays the same and open as long as it.
     let wake = unsafe { AsyncFd::register(map.fd().try_clone_to_owned()?) }?;
@@ -44,7 +47,7 @@ pub async fn run(mut session: Session, tool: Box<dyn Snoop>) -> anyhow::Result<u
         printer.header();
     }
     let mut stop = written(printer.flush())?;
-    let mut stream = Stream { left: tool.limit(), tool, printer };
+    let mut stream = Stream { left: tool.limit(), tool, printer, judge: session.judge.clone() };
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.is_none() {
@@ -71,19 +74,21 @@ struct Stream {
     tool: Box<dyn Snoop>,
     printer: Printer,
     left: Option<u64>,
+    judge: Option<Rc<Judge>>,
 }
 
 impl Stream {
     /// Prints a batch of records, and flushes.
     fn drain(&mut self, ring: &mut RingBuffer) -> anyhow::Result<Option<Stop>> {
-        let Self { tool, printer, left } = self;
+        let Self { tool, printer, left, judge } = self;
+        let judge = judge.as_deref();
         ring.drain(BATCH, |record| {
-            let mut rows = Rows::new(printer, left);
+            let mut rows = Rows::new(printer, left, judge);
             tool.record(record, &mut rows);
             !rows.is_full()
         });
         let stop = written(printer.flush())?;
-        if *left == Some(0) || printer.is_closed() {
+        if *left == Some(0) || printer.is_closed() || judge.is_some_and(Judge::is_broken) {
             return Ok(Some(Stop::Done));
         }
         Ok(stop)

@@ -4,7 +4,7 @@ use std::{cmp::Ordering, rc::Rc};
 
 use crate::{
     error::Failure,
-    output::{Column, Value},
+    output::{Column, Value, find_column},
 };
 
 /// What rows are sorted by: columns by their place, and whether the largest comes first.
@@ -19,14 +19,9 @@ impl Order {
     pub fn parse(list: &str, columns: &[Column]) -> Result<Self, Failure> {
         let place = |word: &str| {
             let (name, descending) = word.strip_prefix('-').map_or((word, false), |name| (name, true));
-            let place = columns.iter().position(|column| column.name == name);
-            place.map(|place| (place, descending)).ok_or_else(|| {
-                let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
-                Failure::Usage(format!(
-                    "--sort: there is no column {name:?}; the columns are {}",
-                    names.join(", ")
-                ))
-            })
+            let place =
+                find_column(columns, name).map_err(|error| Failure::Usage(format!("--sort: {error}")))?;
+            Ok((place, descending))
         };
         list.split(',').map(place).collect::<Result<_, _>>().map(Self)
     }

@@ -3,8 +3,9 @@
 use super::{
     common::MaxRows,
     interval::{self, Delta, Deltas, Notes, Rhythm},
+    judge::Judge,
     rows::Rows,
-    session::{Session, run_iterators, written},
+    session::{Session, Stop, run_iterators, written},
     sort::Order,
 };
 use crate::{
@@ -70,14 +71,15 @@ pub fn order(tool: &dyn Top) -> Result<Option<Order>, Failure> {
 /// If output can't be written or the command can't be run.
 pub async fn run(mut session: Session, mut tool: Box<dyn Top>) -> anyhow::Result<u8> {
     let map = session.map(tool.map())?;
-    let mut printer = session.printer(tool.columns())?;
-    let default = if session.common.format() == Format::Table { DEFAULT_ROWS } else { 0 };
+    let mut printer = session.printer(&tool.columns())?;
+    let default = if session.common.view.format() == Format::Table { DEFAULT_ROWS } else { 0 };
     let max = match tool.max_rows().rows.unwrap_or(default) {
         0 => usize::MAX,
         rows => rows,
     };
     let order = order(tool.as_ref())?;
     let rhythm = tool.rhythm();
+    let judge = session.judge.clone();
     let iterators = if tool.iterates() { session.take_iterators() } else { Vec::new() };
     let mut deltas = Deltas::default();
     let mut notes = None;
@@ -94,15 +96,20 @@ pub async fn run(mut session: Session, mut tool: Box<dyn Top>) -> anyhow::Result
         if let Some(notes) = &mut notes {
             notes.add_to(&mut growth, &deltas);
         }
+        let judge = judge.as_deref();
         if let Some(order) = &order {
             let mut rows = Vec::new();
-            tool.interval(ns, growth, usize::MAX, &mut Rows::keep(&mut rows));
+            tool.interval(ns, growth, usize::MAX, &mut Rows::keep(&mut rows, judge));
             order.sort(&mut rows);
             rows.iter().take(max).for_each(|row| printer.row(row.ns, &row.values()));
         } else {
-            tool.interval(ns, growth, max, &mut Rows::new(&mut printer, &mut None));
+            // The judge looks at every row, and the limit is on those it admits.
+            let asked = if judge.is_some() { usize::MAX } else { max };
+            let mut left = (max < usize::MAX).then_some(max as u64);
+            tool.interval(ns, growth, asked, &mut Rows::new(&mut printer, &mut left, judge));
         }
-        written(printer.flush())
+        let stop = written(printer.flush())?;
+        Ok(if judge.is_some_and(Judge::is_broken) { Some(Stop::Done) } else { stop })
     })
     .await
 }

@@ -4,8 +4,9 @@
 use super::{
     Key, errno, escape,
     histogram::{Bucket, Histogram},
+    layout::Layout,
     number,
-    schema::{Column, Value},
+    schema::Value,
     time::TimeWriter,
 };
 
@@ -22,14 +23,21 @@ pub(super) const CSV: Dialect = Dialect { separator: b',', quotes: true };
 pub(super) const TSV: Dialect = Dialect { separator: b'\t', quotes: false };
 
 impl Dialect {
-    pub(super) fn header(self, out: &mut Vec<u8>, columns: &[Column]) {
-        self.names(out, columns.iter().map(|column| column.name));
+    pub(super) fn header(self, out: &mut Vec<u8>, layout: &Layout) {
+        self.names(out, layout.columns().iter().map(|column| column.name));
     }
 
-    pub(super) fn row(self, out: &mut Vec<u8>, time: &mut TimeWriter, time_ns: u64, values: &[Value<'_>]) {
+    pub(super) fn row(
+        self,
+        out: &mut Vec<u8>,
+        layout: &Layout,
+        time: &mut TimeWriter,
+        time_ns: u64,
+        values: &[Value<'_>],
+    ) {
         time.write(out, time_ns);
-        for value in values {
-            self.field(out, *value);
+        for (_, value) in layout.cells(values) {
+            self.field(out, value);
         }
         out.push(b'\n');
     }

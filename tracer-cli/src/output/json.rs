@@ -3,21 +3,22 @@
 use super::{
     Key, errno, escape,
     histogram::{Bucket, Histogram},
+    layout::Layout,
     number,
-    schema::{Column, Value},
+    schema::Value,
     time::TimeWriter,
 };
 
 pub(super) fn row(
     out: &mut Vec<u8>,
-    columns: &[Column],
+    layout: &Layout,
     time: &mut TimeWriter,
     time_ns: u64,
     values: &[Value<'_>],
 ) {
     open(out, time, time_ns);
-    for (column, value) in columns.iter().zip(values) {
-        member(out, column.name, *value);
+    for (column, value) in layout.cells(values) {
+        member(out, column.name, value);
     }
     out.extend_from_slice(b"}\n");
 }

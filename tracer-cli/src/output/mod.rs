@@ -9,6 +9,7 @@ pub mod errno;
 pub mod escape;
 mod histogram;
 mod json;
+mod layout;
 mod number;
 mod options;
 mod schema;
@@ -20,9 +21,11 @@ mod tests;
 mod time;
 
 pub use histogram::Histogram;
+pub use layout::{Layout, find as find_column};
 pub use options::{Format, Options, TimeColumn};
-pub use schema::{Column, Value};
+pub use schema::{Column, Kind, Value};
 pub use sink::{Sink, WriteError};
+pub use table::describe;
 pub use time::Clock;
 
 use delimited::{CSV, Dialect, TSV};
@@ -33,13 +36,16 @@ pub type Key<'a> = (&'static str, Value<'a>);
 
 /// Prints what a tool sees: rows of columns, or histograms.
 pub struct Printer {
-    columns: Vec<Column>,
+    layout: Layout,
     style: Style,
     header_due: bool,
     /// Something was printed since the table's last blank line.
     block_open: bool,
     out: Vec<u8>,
     sink: Sink,
+    /// The width of the terminal that a table is to fit.
+    fit: Option<usize>,
+    is_wide: bool,
 }
 
 /// A format, with what writes its times.
@@ -62,38 +68,48 @@ impl Style {
 
 impl Printer {
     /// A printer of rows of these columns; a tool that prints histograms has none.
-    pub fn new(sink: Sink, columns: Vec<Column>, options: Options, clock: Clock) -> Self {
-        Self {
-            columns,
+    pub fn new(sink: Sink, layout: Layout, options: Options, clock: Clock) -> Self {
+        let mut printer = Self {
+            layout,
             style: Style::new(&options, clock),
             header_due: options.header,
             block_open: false,
             out: Vec::new(),
             sink,
+            fit: None,
+            is_wide: options.wide || options.format != Format::Table,
+        };
+        printer.measure();
+        printer
+    }
+
+    /// Asks how wide the terminal is, which may change at any time.
+    fn measure(&mut self) {
+        if !self.is_wide {
+            self.fit = self.sink.terminal_width();
         }
     }
 
     /// Prints the header of rows, unless it was or is not wanted; the first row does it too.
     pub fn header(&mut self) {
-        if self.columns.is_empty() || !std::mem::take(&mut self.header_due) {
+        if self.layout.columns().is_empty() || !std::mem::take(&mut self.header_due) {
             return;
         }
         match &self.style {
-            Style::Table(time) => table::header(&mut self.out, &self.columns, time.as_ref()),
+            Style::Table(time) => table::header(&mut self.out, &self.layout, time.as_ref()),
             Style::Json(_) => {}
-            Style::Delimited(dialect, _) => dialect.header(&mut self.out, &self.columns),
+            Style::Delimited(dialect, _) => dialect.header(&mut self.out, &self.layout),
         }
     }
 
-    /// Prints a row: a value for each column, at a time of the kernel's clock.
+    /// Prints a row: a value for each column of the tool, at a time of the kernel's clock.
     pub fn row(&mut self, time_ns: u64, values: &[Value<'_>]) {
-        debug_assert_eq!(values.len(), self.columns.len(), "a value for each column");
         self.header();
-        let (out, columns) = (&mut self.out, &self.columns);
+        let (out, layout) = (&mut self.out, &self.layout);
         match &mut self.style {
-            Style::Table(time) => table::row(out, columns, time.as_mut(), time_ns, values),
-            Style::Json(time) => json::row(out, columns, time, time_ns, values),
-            Style::Delimited(dialect, time) => dialect.row(out, time, time_ns, values),
+            Style::Table(time) => table::row(out, layout, time.as_mut(), time_ns, values, self.fit),
+            Style::Json(time) => json::row(out, layout, time, time_ns, values),
+            Style::Delimited(dialect, time) => dialect.row(out, layout, time, time_ns, values),
         }
         self.block_open = true;
     }
@@ -127,7 +143,7 @@ impl Printer {
     pub fn interval(&mut self, time_ns: u64) {
         self.separate();
         if let Style::Table(Some(time)) = &mut self.style
-            && self.columns.is_empty()
+            && self.layout.columns().is_empty()
         {
             table::time_line(&mut self.out, time, time_ns);
         }
@@ -150,6 +166,7 @@ impl Printer {
     pub fn flush(&mut self) -> Result<(), WriteError> {
         let result = self.sink.write(&self.out);
         self.out.clear();
+        self.measure();
         result
     }
 

@@ -86,11 +86,13 @@ pub struct Options {
     pub time: TimeColumn,
     /// Whether a header line comes first; JSON has none.
     pub header: bool,
+    /// Whether a table's lines may be longer than the terminal.
+    pub wide: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { format: Format::default(), time: TimeColumn::default(), header: true }
+        Self { format: Format::default(), time: TimeColumn::default(), header: true, wide: false }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     os::fd::{AsFd, AsRawFd as _, BorrowedFd},
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
@@ -28,6 +28,7 @@ pub struct Sink {
     file: File,
     /// Whether writes may wait for somebody: on everything but regular files.
     may_wait: bool,
+    is_terminal: bool,
     /// Set when the run is to end.
     stop: &'static AtomicBool,
 }
@@ -56,14 +57,23 @@ impl Sink {
     }
 
     fn new(file: File, stop: &'static AtomicBool) -> io::Result<Self> {
-        let may_wait = !file.metadata()?.is_file();
-        Ok(Self { file, may_wait, stop })
+        let (may_wait, is_terminal) = (!file.metadata()?.is_file(), file.is_terminal());
+        Ok(Self { file, may_wait, is_terminal, stop })
     }
 
     /// Whether the reader is known to be gone, which a run without events learns in no other way.
     pub fn is_closed(&self) -> bool {
         // Errors are reported whether asked for or not; asking for nothing leaves only those.
         self.may_wait && poll(&self.file, 0, 0).is_ok_and(|events| events & libc::POLLERR != 0)
+    }
+
+    /// The number of characters in a line, if this is a terminal that tells.
+    pub(super) fn terminal_width(&self) -> Option<usize> {
+        let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+        // SAFETY: the descriptor is open, and the pointer is to a winsize of ours.
+        let known = self.is_terminal
+            && unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) } == 0;
+        (known && size.ws_col > 0).then_some(size.ws_col.into())
     }
 
     /// Writes all of the bytes.
@@ -152,7 +162,7 @@ fn poll(file: &File, events: i16, timeout_ms: i32) -> io::Result<i16> {
 mod tests {
     use std::{
         io::{PipeReader, Read as _, pipe},
-        os::fd::OwnedFd,
+        os::fd::{FromRawFd as _, OwnedFd},
         thread,
         time::{Duration, Instant},
     };
@@ -180,6 +190,25 @@ mod tests {
         sink.write(b"new\n").unwrap();
         assert_eq!(std::fs::read(file.path()).unwrap(), b"new\n");
         assert!(!sink.is_closed());
+    }
+
+    #[test]
+    fn a_terminal_has_a_width() {
+        let (mut ours, mut theirs) = (-1, -1);
+        let mut size = libc::winsize { ws_row: 24, ws_col: 83, ws_xpixel: 0, ws_ypixel: 0 };
+        let null = std::ptr::null_mut();
+        // SAFETY: the pointers are to descriptors and a size of ours, and the rest may be null.
+        let made = unsafe {
+            libc::openpty(&raw mut ours, &raw mut theirs, null, std::ptr::null_mut(), &raw mut size)
+        };
+        assert_eq!(made, 0);
+        // SAFETY: the descriptor is new, and nobody else's.
+        let _ours = unsafe { OwnedFd::from_raw_fd(ours) };
+        // SAFETY: so is this one.
+        let theirs = unsafe { OwnedFd::from_raw_fd(theirs) };
+        let sink = Sink::new(File::from(theirs), &GO_ON).unwrap();
+        assert_eq!(sink.terminal_width(), Some(83));
+        assert_eq!(piped(&GO_ON).1.terminal_width(), None);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The aligned table, for people and awk.
 //!
 //! Columns are separated by one blank at least, and only the last one holds blanks itself: awk's
-//! field numbers are the columns'. Nothing is cut; a value wider than its column moves the rest.
+//! field numbers are the columns'. A value wider than its column moves the rest. Only in a terminal
+//! is anything cut: the last column, where the line would not fit.
 
 use std::io::Write as _;
 
@@ -9,22 +10,23 @@ use super::{
     Key, errno,
     escape::{self, Blanks},
     histogram::{Bucket, Histogram},
+    layout::Layout,
     number,
-    schema::{Align, Column, Value},
+    schema::{Align, Column, Kind, Value},
     time::TimeWriter,
 };
 
 /// What stands for nothing.
 const NOTHING: u8 = b'-';
 
-pub(super) fn header(out: &mut Vec<u8>, columns: &[Column], time: Option<&TimeWriter>) {
+pub(super) fn header(out: &mut Vec<u8>, layout: &Layout, time: Option<&TimeWriter>) {
     if let Some(time) = time {
         padded(out, time.width(), time.align(), |out| {
             out.extend_from_slice(b"TIME");
         });
         out.push(b' ');
     }
-    for column in columns.iter().filter(|column| column.shown) {
+    for column in layout.columns() {
         padded(out, width(column), column.align, |out| {
             out.extend(column.name.bytes().map(|byte| byte.to_ascii_uppercase()));
         });
@@ -35,27 +37,49 @@ pub(super) fn header(out: &mut Vec<u8>, columns: &[Column], time: Option<&TimeWr
 
 pub(super) fn row(
     out: &mut Vec<u8>,
-    columns: &[Column],
+    layout: &Layout,
     time: Option<&mut TimeWriter>,
     time_ns: u64,
     values: &[Value<'_>],
+    fit: Option<usize>,
 ) {
+    let line = out.len();
     if let Some(time) = time {
         let (width, align) = (time.width(), time.align());
         padded(out, width, align, |out| time.write(out, time_ns));
         out.push(b' ');
     }
-    let last = columns.iter().rposition(|column| column.shown);
-    for (index, (column, value)) in columns.iter().zip(values).enumerate() {
-        if column.shown {
-            let blanks = if Some(index) == last { Blanks::Keep } else { Blanks::Escape };
-            padded(out, width(column), column.align, |out| {
-                cell(out, *value, blanks);
-            });
-            out.push(b' ');
+    let mut left = layout.columns().len();
+    for (column, value) in layout.cells(values) {
+        left -= 1;
+        let blanks = if left == 0 { Blanks::Keep } else { Blanks::Escape };
+        let start = out.len();
+        padded(out, width(column), column.align, |out| {
+            cell(out, value, blanks);
+        });
+        if let Some(width) = fit
+            && left == 0
+            && column.kind == Kind::Text
+        {
+            cut(out, line, start, width);
         }
+        out.push(b' ');
     }
     end_line(out);
+}
+
+/// Cuts a line to a width, within the cell that starts at `cell`; one that starts beyond stays.
+fn cut(out: &mut Vec<u8>, line: usize, cell: usize, width: usize) {
+    const CUT: &str = "…";
+    let room = width.saturating_sub(chars(&out[line..cell]));
+    if room == 0 || chars(&out[cell..]) <= room {
+        return;
+    }
+    let mut starts = (cell..out.len()).filter(|&at| is_start(out[at]));
+    if let Some(end) = starts.nth(room - 1) {
+        out.truncate(end);
+        out.extend_from_slice(CUT.as_bytes());
+    }
 }
 
 /// Ends the line instead of the padding that its last cell was given.
@@ -88,8 +112,12 @@ fn padded(out: &mut Vec<u8>, width: usize, align: Align, write: impl FnOnce(&mut
 
 /// The number of characters, which is the width of the text in most scripts.
 fn chars(text: &[u8]) -> usize {
-    let is_start = |byte: &&u8| **byte & 0b1100_0000 != 0b1000_0000;
-    text.iter().filter(is_start).count()
+    text.iter().filter(|byte| is_start(**byte)).count()
+}
+
+/// Whether a byte is the first of a character.
+const fn is_start(byte: u8) -> bool {
+    byte & 0b1100_0000 != 0b1000_0000
 }
 
 fn cell(out: &mut Vec<u8>, value: Value<'_>, blanks: Blanks) {
@@ -104,6 +132,20 @@ fn cell(out: &mut Vec<u8>, value: Value<'_>, blanks: Blanks) {
         Value::Ip(address) => number::ip(out, address),
         Value::Frames(frames) => escape::frames(out, frames),
     }
+}
+
+/// A row in a line, for messages: `pid=1 comm=init`.
+pub fn describe(columns: &[Column], values: &[Value<'_>]) -> String {
+    let mut out = Vec::new();
+    for (column, value) in columns.iter().zip(values) {
+        if !matches!(value.normal(), Value::Null) {
+            out.extend_from_slice(column.name.as_bytes());
+            out.push(b'=');
+            cell(&mut out, *value, Blanks::Escape);
+            out.push(b' ');
+        }
+    }
+    String::from_utf8_lossy(&out).trim_end().to_owned()
 }
 
 /// The line above the histograms of an interval.

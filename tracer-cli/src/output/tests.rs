@@ -49,10 +49,11 @@ const NOTHING: [Value<'_>; 8] = [
     Value::Null,
 ];
 
-fn printer(columns: Vec<Column>, format: Format, time: TimeColumn) -> Printer {
+fn printer(columns: &[Column], format: Format, time: TimeColumn) -> Printer {
     let sink = Sink::open(Path::new("/dev/null"), &STOP).unwrap();
-    let options = Options { format, time, header: true };
-    Printer::new(sink, columns, options, CLOCK)
+    let options = Options { format, time, header: true, wide: true };
+    let layout = Layout::new(columns, format, None).unwrap();
+    Printer::new(sink, layout, options, CLOCK)
 }
 
 fn printed(printer: &Printer) -> &str {
@@ -61,7 +62,7 @@ fn printed(printer: &Printer) -> &str {
 
 /// The line of one row.
 fn line(format: Format, values: &[Value<'_>]) -> String {
-    let mut printer = printer(columns(), format, TimeColumn::Off);
+    let mut printer = printer(&columns(), format, TimeColumn::Off);
     printer.header_due = false;
     printer.row(TIME_NS, values);
     printed(&printer).to_owned()
@@ -76,7 +77,7 @@ fn sample() -> Histogram {
 }
 
 fn check_rows(format: Format, time: TimeColumn, expected: &str) {
-    let mut printer = printer(columns(), format, time);
+    let mut printer = printer(&columns(), format, time);
     printer.row(TIME_NS, &row(b"my\tcomm", "/a b, \"é\"".as_bytes()));
     printer.row(TIME_NS + 1_000_000, &NOTHING);
     assert_eq!(printed(&printer), expected);
@@ -93,6 +94,27 @@ fn table() {
             "      - \"\"                     - -        -   -               -\n",
         ),
     );
+}
+
+#[test]
+fn a_table_fits_its_terminal() {
+    let columns = [Column::number("pid", 5, ""), Column::text("path", 0, "")];
+    let fitted = |columns: &[Column], width, path: &str| {
+        let mut printer = printer(columns, Format::Table, TimeColumn::Off);
+        (printer.header_due, printer.fit) = (false, Some(width));
+        printer.row(TIME_NS, &[Value::Uint(7), Value::Text(path.as_bytes())]);
+        printed(&printer).to_owned()
+    };
+    assert_eq!(fitted(&columns, 11, "/a/bc"), "    7 /a/bc\n", "what fits is whole");
+    assert_eq!(fitted(&columns, 10, "/a/bc"), "    7 /a/…\n");
+    assert_eq!(fitted(&columns, 10, "äöüßx"), "    7 äöü…\n", "characters count, not bytes");
+    assert_eq!(fitted(&columns, 7, "/a/bc"), "    7 …\n");
+    assert_eq!(fitted(&columns, 6, "/a/bc"), "    7 /a/bc\n", "no room for anything");
+    let reversed = [Column::text("path", 0, ""), Column::number("pid", 5, "")];
+    let mut printer = printer(&reversed, Format::Table, TimeColumn::Off);
+    (printer.header_due, printer.fit) = (false, Some(8));
+    printer.row(TIME_NS, &[Value::Text(b"/a/bc"), Value::Uint(1234)]);
+    assert_eq!(printed(&printer), "/a/bc  1234\n", "half a number would be another");
 }
 
 #[test]
@@ -155,7 +177,7 @@ fn tsv() {
 fn errors_without_a_name_are_numbers() {
     let columns = || vec![Column::text("error", 8, "")];
     for (format, expected) in [(Format::Table, "\n999\n"), (Format::Json, ",\"error\":\"999\"}\n")] {
-        let mut printer = printer(columns(), format, TimeColumn::Off);
+        let mut printer = printer(&columns(), format, TimeColumn::Off);
         printer.row(TIME_NS, &[Value::Errno(999)]);
         assert!(printed(&printer).ends_with(expected));
     }
@@ -170,14 +192,14 @@ fn long_values_are_not_cut() {
 #[test]
 fn numbers_of_the_last_column_are_aligned() {
     let columns = vec![Column::number("read", 8, ""), Column::number("rmdir", 8, "")];
-    let mut printer = printer(columns, Format::Table, TimeColumn::Off);
+    let mut printer = printer(&columns, Format::Table, TimeColumn::Off);
     printer.row(TIME_NS, &[Value::Uint(1), Value::Uint(2)]);
     assert_eq!(printed(&printer), "    READ    RMDIR\n       1        2\n");
 }
 
 #[test]
 fn the_header_comes_once_or_never() {
-    let mut printer = printer(columns(), Format::Csv, TimeColumn::Off);
+    let mut printer = printer(&columns(), Format::Csv, TimeColumn::Off);
     printer.header();
     printer.header();
     printer.row(TIME_NS, &NOTHING);
@@ -187,7 +209,7 @@ fn the_header_comes_once_or_never() {
 
 #[test]
 fn a_flush_empties_the_buffer() {
-    let mut printer = printer(columns(), Format::Json, TimeColumn::Off);
+    let mut printer = printer(&columns(), Format::Json, TimeColumn::Off);
     assert_eq!(printer.pending(), 0);
     printer.row(TIME_NS, &NOTHING);
     assert!(printer.pending() > 0);
@@ -199,7 +221,7 @@ fn a_flush_empties_the_buffer() {
 #[test]
 fn blank_lines_part_the_intervals_of_a_table() {
     for (format, blank) in [(Format::Table, 1), (Format::Csv, 0), (Format::Json, 0)] {
-        let mut printer = printer(columns(), format, TimeColumn::Rel);
+        let mut printer = printer(&columns(), format, TimeColumn::Rel);
         for interval in 0..2 {
             printer.interval(TIME_NS + interval);
             printer.row(TIME_NS + interval, &NOTHING);
@@ -211,7 +233,7 @@ fn blank_lines_part_the_intervals_of_a_table() {
 
 #[test]
 fn histogram_in_a_table() {
-    let mut printer = printer(Vec::new(), Format::Table, TimeColumn::Rel);
+    let mut printer = printer(&[], Format::Table, TimeColumn::Rel);
     printer.interval(TIME_NS);
     printer.histogram(TIME_NS, &[("disk", Value::Text(b"my disk"))], &sample());
     printer.histogram(TIME_NS, &[("disk", Value::Null)], &Histogram::new("us"));
@@ -242,7 +264,7 @@ fn histogram_in_a_table() {
 fn histograms_of_large_values_are_wide() {
     let mut histogram = Histogram::new("ns");
     histogram.record(u64::MAX);
-    let mut printer = printer(Vec::new(), Format::Table, TimeColumn::Off);
+    let mut printer = printer(&[], Format::Table, TimeColumn::Off);
     printer.histogram(TIME_NS, &[], &histogram);
     let lines: Vec<_> = printed(&printer).lines().collect();
     assert_eq!(lines.len(), 1 + 64 + 1);
@@ -253,7 +275,7 @@ fn histograms_of_large_values_are_wide() {
 
 #[test]
 fn histogram_in_json() {
-    let mut printer = printer(Vec::new(), Format::Json, TimeColumn::Off);
+    let mut printer = printer(&[], Format::Json, TimeColumn::Off);
     printer.histogram(TIME_NS, &[("disk", Value::Text(b"vda"))], &sample());
     printer.histogram(TIME_NS, &[], &Histogram::new("us"));
     assert_eq!(
@@ -272,7 +294,7 @@ fn histogram_in_json() {
 
 #[test]
 fn histogram_in_csv() {
-    let mut printer = printer(Vec::new(), Format::Csv, TimeColumn::Off);
+    let mut printer = printer(&[], Format::Csv, TimeColumn::Off);
     for _ in 0..2 {
         printer.histogram(TIME_NS, &[("disk", Value::Text(b"vda"))], &sample());
     }
@@ -365,7 +387,7 @@ proptest! {
     #[test]
     fn keys_of_histograms_are_harmless(key in hostile()) {
         for &format in Format::ALL {
-            let mut printer = printer(Vec::new(), format, TimeColumn::Off);
+            let mut printer = printer(&[], format, TimeColumn::Off);
             printer.histogram(TIME_NS, &[("comm", Value::Text(&key))], &sample());
             let lines = match format {
                 Format::Table => 7,

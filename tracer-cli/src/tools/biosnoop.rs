@@ -42,7 +42,7 @@ impl Tool for Biosnoop {
 
     fn prepare(flags: Self, plan: &mut Plan) -> anyhow::Result<Shape> {
         block::plan(plan, flags.disk.clone(), true)?;
-        plan.set("MIN_NS", flags.min.ns(Duration::ZERO));
+        flags.min.plan(plan, "MIN_NS", Duration::ZERO);
         plan.set("FAILED_ONLY", u32::from(flags.failed.failed));
         Ok(Shape::Snoop(Box::new(flags)))
     }
@@ -63,7 +63,7 @@ impl Snoop for Biosnoop {
             Column::number("bytes", 8, "its size").unit("bytes"),
             if self.queued { queued } else { queued.hidden() },
             Column::number("latency_us", 10, "from when the device got it until it was complete").unit("us"),
-            Column::text("error", 9, "why it failed"),
+            Column::error("error", 9, "why it failed"),
         ]
     }
 

@@ -68,7 +68,7 @@ impl Snoop for Execsnoop {
             Column::number("uid", 5, "real user id"),
             Column::text("comm", 15, "command name: the new program's, or the caller's if it failed"),
             Column::number("errno", 5, "error number, 0 if the call succeeded").hidden(),
-            Column::text("error", 7, "error name"),
+            Column::error("error", 7, "error name"),
             Column::text("args", 0, "arguments, quoted as a shell would need it"),
         ]
     }

@@ -47,14 +47,16 @@ impl Snoop for Exitsnoop {
     fn columns(&self) -> Vec<Column> {
         vec![
             Column::number("pid", 7, "process"),
-            Column::number("tid", 7, "thread that ended last, or with --threads the one that ended").hidden(),
+            Column::number("tid", 7, "thread that ended last, or with --threads the one that ended")
+                .unlike_flag()
+                .hidden(),
             Column::number("ppid", 7, "parent process"),
             Column::number("uid", 5, "real user id"),
             Column::text("comm", 15, "command name of the process, or with --threads of the thread"),
             Column::number("age_ms", 12, "time since it was started").unit("ms"),
             Column::number("code", 4, "exit code, if it ended by itself"),
             Column::text("signal", 8, "signal that killed it"),
-            Column::text("core", 4, "whether it left a core dump"),
+            Column::truth("core", 4, "whether it left a core dump"),
         ]
     }
 

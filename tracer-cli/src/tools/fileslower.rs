@@ -37,7 +37,7 @@ impl Tool for Fileslower {
     fn prepare(flags: Flags, plan: &mut Plan) -> anyhow::Result<Shape> {
         flags.operations.plan(plan, OPERATIONS)?;
         flags.every_type.plan(plan);
-        plan.set("FILE_MIN_NS", flags.threshold.ns(DEFAULT_MIN));
+        flags.threshold.plan(plan, "FILE_MIN_NS", DEFAULT_MIN);
         Ok(Shape::Snoop(Box::new(SlowFiles::new(flags.count.count, true))))
     }
 }

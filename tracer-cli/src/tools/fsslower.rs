@@ -46,7 +46,7 @@ impl Tool for Fsslower {
     fn prepare(flags: Flags, plan: &mut Plan) -> anyhow::Result<Shape> {
         flags.operations.plan(plan, OPERATIONS)?;
         flags.file_systems.plan(plan, Self::ABOUT.name)?;
-        plan.set("FILE_MIN_NS", flags.threshold.ns(DEFAULT_MIN));
+        flags.threshold.plan(plan, "FILE_MIN_NS", DEFAULT_MIN);
         Ok(Shape::Snoop(Box::new(SlowFiles::new(flags.count.count, false))))
     }
 }

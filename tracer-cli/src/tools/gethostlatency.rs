@@ -59,7 +59,7 @@ impl Tool for Gethostlatency {
 
     fn prepare(flags: Self, plan: &mut Plan) -> anyhow::Result<Shape> {
         HOOKS.iter().for_each(|point| plan.hook(point));
-        plan.set("MIN_NS", flags.threshold.ns(Duration::ZERO));
+        flags.threshold.plan(plan, "MIN_NS", Duration::ZERO);
         plan.set("FAILED_ONLY", u32::from(flags.failed.failed));
         let (lib, pids, command) = (flags.lib.clone(), plan.pids.clone(), plan.command.clone());
         plan.user_functions = Some(Box::new(move || find(&lib, &pids, command.as_deref())));

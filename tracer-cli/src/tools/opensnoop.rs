@@ -68,7 +68,7 @@ impl Snoop for Opensnoop {
             Column::text("comm", 15, "command name"),
             Column::number("fd", 4, "the new descriptor"),
             Column::number("errno", 5, "error number, 0 if the call succeeded").hidden(),
-            Column::text("error", 8, "error name"),
+            Column::error("error", 8, "error name"),
             Column::text("flags", 25, "how it is opened"),
             Column::text("mode", 5, "permissions of a new file, in octal"),
             Column::text("path", 0, "path as the caller gave it, or absolute with --full-path"),

@@ -41,7 +41,7 @@ impl Tool for Runqslower {
         plan.hook(&[&[Hook::TpBtf("sched_wakeup_new")], &[Hook::RawTp("sched_wakeup_new")]]);
         plan.hook(&[&[Hook::TpBtf("sched_switch")], &[Hook::RawTp("sched_switch")]]);
         plan.entries_by_thread("SINCE");
-        plan.set("MIN_NS", flags.threshold.ns(LONG));
+        flags.threshold.plan(plan, "MIN_NS", LONG);
         Ok(Shape::Snoop(Box::new(flags)))
     }
 }

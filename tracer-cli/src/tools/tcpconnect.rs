@@ -68,7 +68,7 @@ impl Snoop for Connections {
     fn columns(&self) -> Vec<Column> {
         let own = vec![
             Column::number("errno", 5, "error number, 0 for success or under way").hidden(),
-            Column::text("error", 0, "error name"),
+            Column::error("error", 0, "error name"),
         ];
         [net::caller_columns(), net::ends_columns(), own].concat()
     }
@@ -92,8 +92,8 @@ struct Summary {
 impl Top for Summary {
     fn columns(&self) -> Vec<Column> {
         vec![
-            Column::text("saddr", 25, "local address"),
-            Column::text("daddr", 25, "remote address"),
+            Column::address("saddr", 25, "local address"),
+            Column::address("daddr", 25, "remote address"),
             Column::number("dport", 5, "remote port"),
             Column::number("count", 10, "connections"),
         ]

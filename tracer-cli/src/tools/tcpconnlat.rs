@@ -41,7 +41,7 @@ impl Tool for Tcpconnlat {
         plan.hook(net::STATES);
         plan.hook(net::CONNECT);
         plan.set("FAILED_ONLY", u32::from(flags.failed.failed));
-        plan.set("MIN_NS", flags.threshold.ns(Duration::ZERO));
+        flags.threshold.plan(plan, "MIN_NS", Duration::ZERO);
         flags.ends.plan(plan)?;
         Ok(Shape::Snoop(Box::new(flags)))
     }
@@ -52,7 +52,7 @@ impl Snoop for Tcpconnlat {
         let own = vec![
             Column::number("latency_us", 10, "from the first SYN to the result").unit("us"),
             Column::number("errno", 5, "error number, 0 for success").hidden(),
-            Column::text(
+            Column::error(
                 "error",
                 0,
                 "error name; ECANCELED if the program closed the socket before an answer",

@@ -47,7 +47,7 @@ impl Snoop for Tcplife {
             bytes("tx_bytes", "bytes sent"),
             bytes("rx_bytes", "bytes received"),
             Column::number("duration_us", 11, duration).unit("us"),
-            Column::text("open_at_start", 0, "whether it was open when tracing started").hidden(),
+            Column::truth("open_at_start", 0, "whether it was open when tracing started").hidden(),
         ];
         [owner_columns(), ends_columns(), own].concat()
     }

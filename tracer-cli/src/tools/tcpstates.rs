@@ -111,7 +111,7 @@ struct Summary {
 impl Top for Summary {
     fn columns(&self) -> Vec<Column> {
         let ends = vec![
-            Column::text("daddr", 15, "remote address, for TIME_WAIT"),
+            Column::address("daddr", 15, "remote address, for TIME_WAIT"),
             Column::number("sport", 5, "local port, if the connection was accepted"),
             Column::number("dport", 5, "remote port, if it was connected"),
         ];

@@ -18,6 +18,7 @@ use zerocopy::FromBytes;
 
 use super::{
     interval::Deltas,
+    judge::Judge,
     session::{LOOK, Session, Stop, written},
 };
 use crate::output::{Clock, Column, Format, Printer, Value, escape};
@@ -116,8 +117,8 @@ pub fn columns(tool: &dyn Stack) -> Vec<Column> {
             Column::number(pid, 7, "process"),
             Column::number(tid, 7, "thread, with --by-thread"),
             Column::text(comm, 16, "command name"),
-            Column::text(user, 30, "functions in user space, the outermost first"),
-            Column::text(kernel, 30, "functions in the kernel, the outermost first"),
+            Column::stack(user, 30, "functions in user space, the outermost first"),
+            Column::stack(kernel, 30, "functions in the kernel, the outermost first"),
         ]);
     }
     columns.push(Column::number("count", 9, "how often it was seen"));
@@ -133,9 +134,9 @@ pub fn columns(tool: &dyn Stack) -> Vec<Column> {
 /// # Errors
 /// If output can't be written or the command can't be run.
 pub async fn run(mut session: Session, tool: Box<dyn Stack>, symbols: Symbols) -> anyhow::Result<u8> {
-    let is_rows = session.common.format() != Format::Table && !tool.flags().folded;
+    let is_rows = session.common.view.format() != Format::Table && !tool.flags().folded;
     let columns = if is_rows { columns(tool.as_ref()) } else { Vec::new() };
-    let printer = session.printer(columns)?;
+    let printer = session.printer(&columns)?;
     let ring = session.map("STACKS")?;
     // SAFETY: the descriptor is owned by the AsyncFd, and stays the same and open as long as it.
     let wake = unsafe { AsyncFd::register(ring.fd().try_clone_to_owned()?) }?;
@@ -147,6 +148,7 @@ pub async fn run(mut session: Session, tool: Box<dyn Stack>, symbols: Symbols) -
         deltas: Deltas::default(),
         is_rows,
         cut_said: false,
+        judge: session.judge.clone(),
     };
     let every = rhythm.every.unwrap_or(std::time::Duration::from_secs(1 << 30));
     let mut ticks = interval_at(Instant::now() + every, every);
@@ -191,6 +193,7 @@ struct Report {
     is_rows: bool,
     /// It was said whose stacks are cut.
     cut_said: bool,
+    judge: Option<Rc<Judge>>,
 }
 
 impl Report {
@@ -199,12 +202,20 @@ impl Report {
         let mut weighted = self.tool.read(session, &mut self.deltas)?;
         self.seen.drain();
         self.seen.look_up(&weighted);
+        let judge = self.judge.clone();
+        if let Some(judge) = &judge {
+            let admits = |values: &[Value<'_>]| judge.admits(values);
+            weighted.retain(|stack| with_values(self.tool.as_ref(), &self.seen, stack, admits));
+        }
         let ns = Clock::monotonic_ns();
         self.printer.interval(ns);
         self.printer.header();
         if self.is_rows {
             weighted.sort_by_key(|stack| std::cmp::Reverse(self.weight(stack)));
-            weighted.iter().for_each(|stack| self.row(ns, stack));
+            for stack in &weighted {
+                let print = |values: &[Value<'_>]| self.printer.row(ns, values);
+                with_values(self.tool.as_ref(), &self.seen, stack, print);
+            }
         } else {
             let tree = self.tree(&weighted);
             let flags = self.tool.flags();
@@ -218,7 +229,8 @@ impl Report {
             }
             self.printer.text(&out);
         }
-        written(self.printer.flush())
+        let stop = written(self.printer.flush())?;
+        Ok(if judge.is_some_and(|judge| judge.is_broken()) { Some(Stop::Done) } else { stop })
     }
 
     /// Says, once, whose stacks are not whole.
@@ -240,7 +252,7 @@ impl Report {
     }
 
     fn weight(&self, stack: &Weighted) -> u64 {
-        self.tool.unit().map_or(stack.count, |unit| stack.total / unit.size.max(1))
+        weight(self.tool.as_ref(), stack)
     }
 
     fn tree(&self, weighted: &[Weighted]) -> Tree {
@@ -278,25 +290,30 @@ impl Report {
             tid => format!("{comm}/{tid}").into(),
         }
     }
+}
 
-    fn row(&mut self, ns: u64, stack: &Weighted) {
-        let names: Vec<[Vec<Rc<str>>; 2]> =
-            stack.parts.iter().map(|part| [part.user, part.kernel].map(|id| self.seen.names(id))).collect();
-        let mut values = Vec::new();
-        for (part, [user, kernel]) in stack.parts.iter().zip(&names) {
-            values.extend([
-                Value::Uint(part.pid.into()),
-                if part.tid == 0 { Value::Null } else { Value::Uint(part.tid.into()) },
-                Value::Text(until_nul(&part.comm)),
-                Value::Frames(user),
-                Value::Frames(kernel),
-            ]);
-        }
-        values.push(Value::Uint(stack.count));
-        if self.tool.unit().is_some() {
-            values.push(Value::Uint(self.weight(stack)));
-        }
-        values.extend(stack.more.iter().map(|&value| Value::Float(value, 3)));
-        self.printer.row(ns, &values);
+fn weight(tool: &dyn Stack, stack: &Weighted) -> u64 {
+    tool.unit().map_or(stack.count, |unit| stack.total / unit.size.max(1))
+}
+
+/// Shows the row of a stack.
+fn with_values<R>(tool: &dyn Stack, seen: &Seen, stack: &Weighted, see: impl FnOnce(&[Value<'_>]) -> R) -> R {
+    let names: Vec<[Vec<Rc<str>>; 2]> =
+        stack.parts.iter().map(|part| [part.user, part.kernel].map(|id| seen.names(id))).collect();
+    let mut values = Vec::new();
+    for (part, [user, kernel]) in stack.parts.iter().zip(&names) {
+        values.extend([
+            Value::Uint(part.pid.into()),
+            if part.tid == 0 { Value::Null } else { Value::Uint(part.tid.into()) },
+            Value::Text(until_nul(&part.comm)),
+            Value::Frames(user),
+            Value::Frames(kernel),
+        ]);
     }
+    values.push(Value::Uint(stack.count));
+    if tool.unit().is_some() {
+        values.push(Value::Uint(weight(tool, stack)));
+    }
+    values.extend(stack.more.iter().map(|&value| Value::Float(value, 3)));
+    see(&values)
 }
