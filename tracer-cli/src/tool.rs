@@ -6,6 +6,7 @@ use crate::{
     engine::{
         Plan,
         dist::Dist,
+        origin,
         snoop::Snoop,
         stack::{self, Stack},
         top::Top,
@@ -66,8 +67,8 @@ impl Shape {
     #[must_use]
     pub fn columns(&self) -> Vec<Column> {
         match self {
-            Self::Snoop(snoop) => snoop.columns(),
-            Self::Top(top) => top.columns(),
+            Self::Snoop(snoop) => origin::extend(snoop.columns()),
+            Self::Top(top) => origin::extend(top.columns()),
             Self::Stack(tool) => stack::columns(tool.as_ref()),
             Self::Dist(_) => Vec::new(),
         }

@@ -10,7 +10,7 @@ use std::{
 
 use crate::harness::{
     Cgroup, Context, Gate, Load, Result, Scratch, Suite, Test, Tool, Value, Workload, ensure, equal, json,
-    load::NOBODY, rows, sys, tracer,
+    load::NOBODY, rows, sys, tool, tracer,
 };
 
 pub const SUITE: Suite = Suite {
@@ -24,6 +24,7 @@ pub const SUITE: Suite = Suite {
         Test::new("names", names),
         Test::new("cgroups", cgroups),
         Test::new("containers", containers),
+        Test::new("cgroups_and_containers_of_rows", cgroups_and_containers_of_rows),
         Test::new("filters_add_up", filters_add_up),
     ],
     workloads: &[
@@ -200,38 +201,88 @@ fn cgroups() -> Result<()> {
     equal("rows", rows.len(), 15)
 }
 
-/// A container as docker leaves its traces: a cgroup by its id, and a file with its name.
+/// Two containers as docker leaves its traces: cgroups by their ids, a workload in each, and a file with the
+/// second one's name.
+struct Docker {
+    start: String,
+    ids: [String; 2],
+    loads: Vec<Load>,
+    // Dropped after what is in them.
+    _groups: Vec<Cgroup>,
+    scratch: Scratch,
+}
+
+impl Docker {
+    fn new() -> Result<Self> {
+        let scratch = Scratch::new()?;
+        let start = format!("{:08x}", sys::pid());
+        let ids = ["a0000000", "b0000000"].map(|end| start.repeat(7) + end);
+        let (mut groups, mut loads) = (Vec::new(), Vec::new());
+        for id in &ids {
+            let group = Cgroup::new(&format!("docker-{id}.scope"))?;
+            let inside = group.child("inside")?;
+            let load = Load::start(&["opens", "5"])?;
+            inside.add(load.id)?;
+            groups.extend([inside, group]);
+            loads.push(load);
+        }
+        let state = scratch.file("lib/docker/containers/one");
+        fs::create_dir_all(&state)?;
+        let config = json!({ "ID": ids[1], "Name": "/web" });
+        fs::write(format!("{state}/config.v2.json"), config.to_string())?;
+        fs::create_dir_all("/var/lib")?;
+        Ok(Self { start, ids, loads, _groups: groups, scratch })
+    }
+
+    /// Where the file is that has the name.
+    fn run(&self, words: &[&str]) -> tool::Run {
+        tracer(words).with(&self.scratch.file("lib"), "/var/lib")
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.loads.iter_mut().try_for_each(|load| load.finish().map(drop))
+    }
+}
+
 fn containers() -> Result<()> {
-    let scratch = Scratch::new()?;
-    let start = format!("{:08x}", sys::pid());
-    let ids = ["a0000000", "b0000000"].map(|end| start.repeat(7) + end);
-    let groups = ids.each_ref().map(|id| Cgroup::new(&format!("docker-{id}.scope")));
-    let mut loads = (0..2).map(|_| Load::start(&["opens", "5"])).collect::<Result<Vec<_>>>()?;
-    for (group, load) in groups.iter().flatten().zip(&loads) {
-        group.child("inside")?.add(load.id)?;
-    }
-    let state = scratch.file("lib/docker/containers/one");
-    fs::create_dir_all(&state)?;
-    let config = json!({ "ID": ids[1], "Name": "/web" });
-    fs::write(format!("{state}/config.v2.json"), config.to_string())?;
-    fs::create_dir_all("/var/lib")?;
-    let run = |name: &str| {
-        tracer(&["opensnoop", "--json", "--container", name]).with(&scratch.file("lib"), "/var/lib")
-    };
-    let tools = [run(&ids[0][..60]).start()?, run("web").start()?];
-    for load in &mut loads {
-        load.finish()?;
-    }
-    for (tool, load) in tools.into_iter().zip(&loads) {
+    let mut docker = Docker::new()?;
+    let run = |docker: &Docker, name: &str| docker.run(&["opensnoop", "--json", "--container", name]);
+    let tools = [run(&docker, &docker.ids[0][..60]).start()?, run(&docker, "web").start()?];
+    docker.finish()?;
+    for (tool, load) in tools.into_iter().zip(&docker.loads) {
         let rows = tool.interrupt()?.ok()?.rows()?;
         equal("pids", pids(&rows), BTreeSet::from([load.id.into()]))?;
         equal("rows", rows.len(), 5)?;
     }
-    for (name, told) in [("nothing", "web"), (&*start, &*ids[0])] {
-        let output = run(name).output()?;
+    for (name, told) in [("nothing", "web"), (&*docker.start, &*docker.ids[0])] {
+        let output = run(&docker, name).output()?;
         ensure!(output.fails(2)?.contains(told), "which there are: {output}");
     }
     Ok(())
+}
+
+fn cgroups_and_containers_of_rows() -> Result<()> {
+    let mut docker = Docker::new()?;
+    let pids = docker.loads.iter().map(Load::pid).collect::<Vec<_>>().join(",");
+    let columns = ["--json", "--columns", "pid,cgroup,container"];
+    let tools = [
+        docker.run(&[&["opensnoop", "-p", &pids], &columns[..]].concat()).start()?,
+        docker.run(&[&["opensnoop", "--filter", "container == \"web\""], &columns[..]].concat()).start()?,
+        docker.run(&[&["syscount", "-P", "-p", &pids], &columns[..]].concat()).start()?,
+    ];
+    docker.finish()?;
+    // By the time of the summary, the processes are gone.
+    let [all, named, counted] = tools.map(|tool| tool.interrupt()?.ok()?.rows());
+    let wanted = |index: usize, name: &str| {
+        let [pid, id] = [docker.loads[index].id.to_string(), docker.ids[index].clone()];
+        let cgroup = format!("/tracer-tests-{}-docker-{id}.scope/inside", sys::pid());
+        Ok::<_, anyhow::Error>(json!({ "pid": pid.parse::<u32>()?, "cgroup": cgroup, "container": name }))
+    };
+    let wanted = [wanted(0, &docker.ids[0][..12])?, wanted(1, "web")?];
+    let each = |index: usize, count: usize| vec![wanted[index].clone(); count];
+    rows::are_in_any_order(&all?, &[each(0, 5), each(1, 5)].concat(), &["pid"])?;
+    rows::are_in_any_order(&named?, &each(1, 5), &["pid"])?;
+    rows::are_in_any_order(&counted?, &wanted, &["pid"])
 }
 
 fn filters_add_up() -> Result<()> {

@@ -12,6 +12,7 @@ pub mod interval;
 pub mod judge;
 pub mod net;
 pub mod numbers;
+pub mod origin;
 pub mod plan;
 pub mod ready;
 pub mod rows;

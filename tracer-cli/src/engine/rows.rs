@@ -1,12 +1,13 @@
 //! Where tools put their rows.
 
-use super::{judge::Judge, sort::Kept};
+use super::{judge::Judge, origin::Origin, sort::Kept};
 use crate::output::{Printer, Value};
 
 /// The printer, with the run's limit on rows; or a list, for rows that are to be sorted first.
 pub struct Rows<'a> {
     to: To<'a>,
     judge: Option<&'a Judge>,
+    origin: Option<&'a Origin>,
 }
 
 enum To<'a> {
@@ -16,15 +17,28 @@ enum To<'a> {
 
 impl<'a> Rows<'a> {
     pub fn new(printer: &'a mut Printer, left: &'a mut Option<u64>, judge: Option<&'a Judge>) -> Self {
-        Self { to: To::Printer { printer, left }, judge }
+        Self { to: To::Printer { printer, left }, judge, origin: None }
     }
 
     pub fn keep(list: &'a mut Vec<Kept>, judge: Option<&'a Judge>) -> Self {
-        Self { to: To::List(list), judge }
+        Self { to: To::List(list), judge, origin: None }
+    }
+
+    /// The same, with the columns that tell where a row's process is.
+    pub const fn with_origin(mut self, origin: Option<&'a Origin>) -> Self {
+        self.origin = origin;
+        self
     }
 
     /// Prints a row, a value for each column, at a time of the kernel's monotonic clock.
     pub fn push(&mut self, ns: u64, values: &[Value<'_>]) {
+        match self.origin {
+            Some(origin) => origin.extend(values, |values| self.put(ns, values)),
+            None => self.put(ns, values),
+        }
+    }
+
+    fn put(&mut self, ns: u64, values: &[Value<'_>]) {
         if self.is_full() || self.judge.is_some_and(|judge| !judge.admits(values)) {
             return;
         }

@@ -13,6 +13,7 @@ use super::{
     common::Common,
     filter::Filter,
     judge::Judge,
+    origin::{self, Origin},
     plan::Plan,
     ready,
     signals::{self, STOP},
@@ -186,6 +187,17 @@ impl Session {
         Ok(Printer::new(sink, view.layout(columns)?, view.options(), self.clock))
     }
 
+    /// What tells where the processes of rows are, if that is asked for.
+    ///
+    /// # Errors
+    /// If there is no cgroup v2.
+    pub fn origin(&self, columns: &[Column]) -> anyhow::Result<Option<Origin>> {
+        match self.object.map("CGROUPS").filter(|_| self.common.view.asks_for_origin()) {
+            Some(cgroups) => Origin::new(cgroups, columns),
+            None => Ok(None),
+        }
+    }
+
     /// A map that the tool's programs use.
     ///
     /// # Errors
@@ -354,6 +366,10 @@ fn apply_plan(object: &mut Object, plan: &Plan, common: &Common) -> anyhow::Resu
     object.set_entries("EVENTS", size);
     object.set_entries("STACKS", size);
     object.set("TIME_SHOWN", &u32::from(common.view.shows_time()).to_ne_bytes())?;
+    if common.view.asks_for_origin() {
+        object.set("CGROUP_SHOWN", &1u32.to_ne_bytes())?;
+        object.set_entries("CGROUPS", origin::ROOM);
+    }
     object.set("WAKE_BYTES", &WAKE_BYTES.min(u64::from(size) / 4).to_ne_bytes())?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use tokio::{
 
 use super::{
     judge::Judge,
+    origin::{self, Origin},
     rows::Rows,
     session::{LOOK, Session, Stop, written},
 };
@@ -37,7 +38,9 @@ pub trait Snoop {
 /// # Errors
 /// If output can't be written or the command can't be run.
 pub async fn run(mut session: Session, tool: Box<dyn Snoop>) -> anyhow::Result<u8> {
-    let mut printer = session.printer(&tool.columns())?;
+    let columns = origin::extend(tool.columns());
+    let mut printer = session.printer(&columns)?;
+    let origin = session.origin(&columns)?;
     let map = session.map("EVENTS")?;
     // SAFETY: the descriptor is owned by the AsyncFd, and stays the same and open as long as it.
     let wake = unsafe { AsyncFd::register(map.fd().try_clone_to_owned()?) }?;
@@ -47,7 +50,7 @@ pub async fn run(mut session: Session, tool: Box<dyn Snoop>) -> anyhow::Result<u
         printer.header();
     }
     let mut stop = written(printer.flush())?;
-    let mut stream = Stream { left: tool.limit(), tool, printer, judge: session.judge.clone() };
+    let mut stream = Stream { left: tool.limit(), tool, printer, judge: session.judge.clone(), origin };
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.is_none() {
@@ -75,15 +78,16 @@ struct Stream {
     printer: Printer,
     left: Option<u64>,
     judge: Option<Rc<Judge>>,
+    origin: Option<Origin>,
 }
 
 impl Stream {
     /// Prints a batch of records, and flushes.
     fn drain(&mut self, ring: &mut RingBuffer) -> anyhow::Result<Option<Stop>> {
-        let Self { tool, printer, left, judge } = self;
+        let Self { tool, printer, left, judge, origin } = self;
         let judge = judge.as_deref();
         ring.drain(BATCH, |record| {
-            let mut rows = Rows::new(printer, left, judge);
+            let mut rows = Rows::new(printer, left, judge).with_origin(origin.as_ref());
             tool.record(record, &mut rows);
             !rows.is_full()
         });

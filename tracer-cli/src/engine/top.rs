@@ -4,6 +4,7 @@ use super::{
     common::MaxRows,
     interval::{self, Delta, Deltas, Notes, Rhythm},
     judge::Judge,
+    origin,
     rows::Rows,
     session::{Session, Stop, run_iterators, written},
     sort::Order,
@@ -62,7 +63,7 @@ pub trait Top {
 /// # Errors
 /// If it is by a column that the tool has not.
 pub fn order(tool: &dyn Top) -> Result<Option<Order>, Failure> {
-    tool.max_rows().sort.map(|list| Order::parse(list, &tool.columns())).transpose()
+    tool.max_rows().sort.map(|list| Order::parse(list, &origin::extend(tool.columns()))).transpose()
 }
 
 /// Runs until the session's end or the tool's last interval.
@@ -71,7 +72,9 @@ pub fn order(tool: &dyn Top) -> Result<Option<Order>, Failure> {
 /// If output can't be written or the command can't be run.
 pub async fn run(mut session: Session, mut tool: Box<dyn Top>) -> anyhow::Result<u8> {
     let map = session.map(tool.map())?;
-    let mut printer = session.printer(&tool.columns())?;
+    let columns = origin::extend(tool.columns());
+    let mut printer = session.printer(&columns)?;
+    let origin = session.origin(&columns)?;
     let default = if session.common.view.format() == Format::Table { DEFAULT_ROWS } else { 0 };
     let max = match tool.max_rows().rows.unwrap_or(default) {
         0 => usize::MAX,
@@ -99,14 +102,16 @@ pub async fn run(mut session: Session, mut tool: Box<dyn Top>) -> anyhow::Result
         let judge = judge.as_deref();
         if let Some(order) = &order {
             let mut rows = Vec::new();
-            tool.interval(ns, growth, usize::MAX, &mut Rows::keep(&mut rows, judge));
+            let mut kept = Rows::keep(&mut rows, judge).with_origin(origin.as_ref());
+            tool.interval(ns, growth, usize::MAX, &mut kept);
             order.sort(&mut rows);
             rows.iter().take(max).for_each(|row| printer.row(row.ns, &row.values()));
         } else {
             // The judge looks at every row, and the limit is on those it admits.
             let asked = if judge.is_some() { usize::MAX } else { max };
             let mut left = (max < usize::MAX).then_some(max as u64);
-            tool.interval(ns, growth, asked, &mut Rows::new(&mut printer, &mut left, judge));
+            let mut rows = Rows::new(&mut printer, &mut left, judge).with_origin(origin.as_ref());
+            tool.interval(ns, growth, asked, &mut rows);
         }
         let stop = written(printer.flush())?;
         Ok(if judge.is_some_and(Judge::is_broken) { Some(Stop::Done) } else { stop })

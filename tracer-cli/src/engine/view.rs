@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, builder::TypedValueParser};
 use serde_json::json;
 
-use super::judge::Judge;
+use super::{judge::Judge, origin};
 use crate::{
     error::Failure,
     output::{Column, Format, Layout, Options, TimeColumn},
@@ -88,6 +88,13 @@ impl View {
             return Ok(None);
         }
         Judge::new(columns, self.filter.as_deref(), &self.forbid, &self.expect).map(Some)
+    }
+
+    /// Whether rows may need the columns of [`super::origin`]: their names are somewhere in what is asked.
+    #[must_use]
+    pub fn asks_for_origin(&self) -> bool {
+        let asked = self.columns.iter().chain(&self.filter).chain(&self.forbid).chain(&self.expect);
+        asked.into_iter().any(|text| origin::NAMES.iter().any(|name| text.contains(name)))
     }
 
     /// What `--list-columns` prints.

@@ -46,6 +46,8 @@ pub enum Shown {
     Everywhere,
     /// In JSON, CSV and TSV only.
     NotInTable,
+    /// Nowhere, unless it is asked for.
+    WhenAsked,
 }
 
 /// A column of a tool: the one description that the table, JSON, CSV, TSV, `--help` and the
@@ -115,6 +117,12 @@ impl Column {
         self
     }
 
+    /// The same column, which is only there when it is asked for.
+    pub const fn when_asked(mut self) -> Self {
+        self.shown = Shown::WhenAsked;
+        self
+    }
+
     /// The same column, whose values are others than the filter flag of its name asks for.
     pub const fn unlike_flag(mut self) -> Self {
         self.is_flags = false;
@@ -124,7 +132,11 @@ impl Column {
     /// Whether a form of the output has it by default.
     #[must_use]
     pub fn is_in(&self, format: Format) -> bool {
-        self.shown == Shown::Everywhere || format != Format::Table
+        match self.shown {
+            Shown::Everywhere => true,
+            Shown::NotInTable => format != Format::Table,
+            Shown::WhenAsked => false,
+        }
     }
 }
 

@@ -1,8 +1,12 @@
 //! The cgroup v2 hierarchy, wherever it is mounted (hybrid hosts have it beside v1).
 
 use std::{
-    fs,
-    os::unix::fs::MetadataExt,
+    fs::{self, File},
+    io,
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
     path::{Path, PathBuf},
 };
 
@@ -74,6 +78,51 @@ fn no_cgroup(path: &Path, root: &Path) -> anyhow::Error {
         anyhow::anyhow!("{} is of cgroup v1: v2 is below {}", path.display(), root.display())
     } else {
         anyhow::anyhow!("there is no cgroup {} (below {})", path.display(), root.display())
+    }
+}
+
+/// From cgroups' ids to their paths.
+pub struct Hierarchy {
+    root: PathBuf,
+    directory: File,
+}
+
+/// `struct file_handle` of a cgroup.
+#[repr(C)]
+struct Handle {
+    bytes: u32,
+    kind: i32,
+    id: u64,
+}
+
+/// `FILEID_KERNFS`
+const KERNFS: i32 = 0xfe;
+
+impl Hierarchy {
+    /// # Errors
+    /// If cgroup v2 is not mounted.
+    pub fn open() -> anyhow::Result<Self> {
+        let root = mount_point().ok_or_else(none_mounted)?;
+        Ok(Self { directory: File::open(&root)?, root })
+    }
+
+    /// The path of the cgroup with this id, below the mount point.
+    ///
+    /// # Errors
+    /// If it is gone, or outside what is mounted here; or this process may not ask (`CAP_DAC_READ_SEARCH`).
+    pub fn path(&self, id: u64) -> io::Result<PathBuf> {
+        let handle = Handle { bytes: 8, kind: KERNFS, id };
+        let (mount, flags) = (self.directory.as_raw_fd(), libc::O_PATH | libc::O_CLOEXEC);
+        // SAFETY: the handle lives until the call returns, and is as long as it says.
+        let fd = unsafe { libc::syscall(libc::SYS_open_by_handle_at, mount, &raw const handle, flags) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just made this descriptor.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+        let path = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
+        let below = path.strip_prefix(&self.root).map_err(|_| io::ErrorKind::NotFound)?;
+        Ok(Path::new("/").join(below))
     }
 }
 

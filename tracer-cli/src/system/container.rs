@@ -30,8 +30,8 @@ fn id_in_name(name: &str) -> Option<&str> {
 }
 
 /// The id of the container that a cgroup is, or is in; of nested ones the inmost.
-#[cfg(test)]
-fn id_in_path(path: &Path) -> Option<&str> {
+#[must_use]
+pub fn id_in_path(path: &Path) -> Option<&str> {
     path.iter().rev().find_map(|name| id_in_name(name.to_str()?))
 }
 
@@ -116,6 +116,12 @@ impl Containers {
                 known.names.push(name.to_owned());
             }
         }
+    }
+
+    /// Whether a state file tells of a container.
+    #[must_use]
+    pub fn knows(&self, id: &str) -> bool {
+        self.0.contains_key(id)
     }
 
     /// What to call a container: its name, or the part of its id that people know.
