@@ -51,7 +51,7 @@ pub fn tracer(workspace: &Workspace, options: &Options) -> Result<PathBuf> {
 /// Build the scenario runner and what it needs; returns its path.
 pub fn test_runner(workspace: &Workspace) -> Result<PathBuf> {
     scenario_files::require(workspace)?;
-    static_binary(workspace, "tracer-tests", "tracer-tests", &["tests"], &[])
+    static_binary(workspace, "tracer-tests", "tracer-tests", &["tests", "README.md"], &[])
 }
 
 /// Build what measures; returns its path.
