@@ -101,6 +101,13 @@ pub const SWITCHES: &[Contender] = &[
     peer("bcc", &["runqlat-bpfcc"]),
 ];
 
+pub const STACK_SWITCHES: &[Contender] = &[
+    floor(EMPTY, &["empty_switch"]),
+    tracer(TRACER, &["offcputime"]),
+    peer(LIBBPF, &["offcputime-libbpf"]),
+    peer("bcc", &["offcputime-bpfcc"]),
+];
+
 pub const CONNECTS: &[Contender] = &[
     floor(EMPTY, &["empty_exit", "empty_state"]),
     tracer("tracer tcpconnect", &["tcpconnect"]),
@@ -201,6 +208,9 @@ pub const IDLE: &[Contender] = &[
     ),
     peer("bcc opensnoop", &["opensnoop-bpfcc"]),
 ];
+
+/// Counters by stack, for many stacks.
+pub const BY_STACK: &[Contender] = &[tracer(TRACER, &["offcputime"]), peer(LIBBPF, &["offcputime-libbpf"])];
 
 /// Histograms by thread, for many threads.
 pub const BY_THREAD: &[Contender] =

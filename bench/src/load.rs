@@ -34,6 +34,8 @@ pub enum Kind {
     Calls,
     /// A byte to and fro between two threads on one CPU: two switches
     Switches,
+    /// The same, each pair of switches under one of as many distinct stacks as the argument says
+    StackSwitches,
     /// connect, accept and close on the loopback
     Connects,
     /// Reads of 4 KB past the page cache, from the device given
@@ -62,6 +64,7 @@ pub fn run(kind: Kind, operations: u64, argument: Option<&str>) -> Result<()> {
         Kind::Execs => execs(operations)?,
         Kind::Calls => Box::new(move || calls(operations)),
         Kind::Switches => switches(operations)?,
+        Kind::StackSwitches => stack_switches(operations, argument)?,
         Kind::Connects => connects(operations)?,
         Kind::DirectReads => direct_reads(operations, argument)?,
         Kind::Threads => Box::new(move || threads(operations)),
@@ -179,22 +182,67 @@ fn calls(operations: u64) -> Result<()> {
     Ok(())
 }
 
-/// Both threads are on the one CPU, so each byte means a switch.
 fn switches(operations: u64) -> Result<Work> {
-    let (mut ping_reader, mut ping) = io::pipe()?;
-    let (mut pong_reader, mut pong) = io::pipe()?;
-    thread::spawn(move || {
-        let mut byte = [0];
-        while ping_reader.read_exact(&mut byte).is_ok() && pong.write_all(&byte).is_ok() {}
-    });
+    let mut echo = Echo::start()?;
+    Ok(Box::new(move || (0..operations / 2).try_for_each(|_| Ok(echo.byte()?))))
+}
+
+/// The frames between the loop and the switch, of which each is one of two functions.
+const DEPTH: u32 = 24;
+
+fn stack_switches(operations: u64, stacks: &str) -> Result<Work> {
+    let stacks: u64 = stacks.parse()?;
+    ensure!((1..1 << DEPTH).contains(&stacks), "no such number of stacks can be had");
+    let mut echo = Echo::start()?;
     Ok(Box::new(move || {
-        let mut byte = [0];
-        for _ in 0..operations / 2 {
-            ping.write_all(&byte)?;
-            pong_reader.read_exact(&mut byte)?;
-        }
-        Ok(())
+        (0..operations / 2).try_for_each(|pair| Ok(step_zero(pair % stacks, DEPTH, &mut echo)?))
     }))
+}
+
+#[inline(never)]
+fn step_zero(path: u64, left: u32, echo: &mut Echo) -> io::Result<()> {
+    // Not the last thing done, or it would be no call.
+    std::hint::black_box(step(path, left, echo))
+}
+
+#[inline(never)]
+fn step_one(path: u64, left: u32, echo: &mut Echo) -> io::Result<()> {
+    let result = std::hint::black_box(step(path, left, echo));
+    // So that the linker does not take both functions for one.
+    std::hint::black_box(path);
+    result
+}
+
+#[inline(always)]
+fn step(path: u64, left: u32, echo: &mut Echo) -> io::Result<()> {
+    match (left, path & 1) {
+        (0, _) => echo.byte(),
+        (_, 0) => step_zero(path >> 1, left - 1, echo),
+        _ => step_one(path >> 1, left - 1, echo),
+    }
+}
+
+/// A thread that sends back each byte it gets. Both are on the one CPU, so each byte means two switches.
+struct Echo {
+    there: io::PipeWriter,
+    back: io::PipeReader,
+}
+
+impl Echo {
+    fn start() -> io::Result<Self> {
+        let (mut input, there) = io::pipe()?;
+        let (back, mut output) = io::pipe()?;
+        thread::spawn(move || {
+            let mut byte = [0];
+            while input.read_exact(&mut byte).is_ok() && output.write_all(&byte).is_ok() {}
+        });
+        Ok(Self { there, back })
+    }
+
+    fn byte(&mut self) -> io::Result<()> {
+        self.there.write_all(&[0])?;
+        self.back.read_exact(&mut [0])
+    }
 }
 
 fn connects(operations: u64) -> Result<Work> {

@@ -2,7 +2,7 @@
 
 use crate::{
     contender::{BPFTRACE, LIBBPF, TRACER},
-    measure::{cost, memory, startup, throughput},
+    measure::{cost, memory, scale, startup, throughput},
     report::Results,
 };
 
@@ -161,6 +161,27 @@ const TARGETS: &[Target] = &[
         guard: None,
         unit: "",
         value: |r| added(r, cost::SWITCHES_TITLE, LIBBPF),
+    },
+    Target {
+        name: "time offcputime adds to a switch, against libbpf-tools'",
+        bound: 0.65,
+        guard: None,
+        unit: "",
+        value: |r| added(r, cost::STACK_SWITCHES_TITLE, LIBBPF),
+    },
+    Target {
+        name: "offcputime's end after Ctrl-C, with 10,000 distinct stacks of 30 frames",
+        bound: 3.,
+        guard: None,
+        unit: " s",
+        value: |r| r.median(&scale::stacks_title(scale::MANY_STACKS), TRACER, scale::TO_END),
+    },
+    Target {
+        name: "peak memory of offcputime, with 10,000 distinct stacks of 30 frames",
+        bound: 300.,
+        guard: None,
+        unit: " MB",
+        value: |r| r.median(&scale::stacks_title(scale::MANY_STACKS), TRACER, memory::PEAK),
     },
     Target {
         name: "kernel memory of the hungriest idle tool, without its ring buffer",

@@ -50,6 +50,8 @@ pub struct Printed {
     pub bytes: u64,
     /// What it said it lost.
     pub lost: u64,
+    /// The most memory it has had, in bytes, as far as it was seen.
+    pub peak: u64,
 }
 
 impl Tool {
@@ -149,10 +151,12 @@ impl Tool {
         // SAFETY: no memory is involved, and the child is not reaped yet.
         unsafe { libc::kill(self.id() as i32, libc::SIGINT) };
         let end = Instant::now() + PATIENCE;
+        let mut peak = 0;
         while self.child.try_wait()?.is_none() {
             if Instant::now() > end || self.program == Program::Floor {
                 self.child.kill()?;
             }
+            peak = self.peak_bytes().max(peak);
             thread::sleep(POLL);
         }
         let (rows, bytes) = match self.counter.take() {
@@ -160,7 +164,7 @@ impl Tool {
             None => count(File::open(&self.rows)?, mark),
         };
         let words = [fs::read(&self.words)?, tail(&self.rows)?].concat();
-        Ok(Printed { rows, bytes, lost: lost(&String::from_utf8_lossy(&words)) })
+        Ok(Printed { rows, bytes, lost: lost(&String::from_utf8_lossy(&words)), peak })
     }
 
     fn last_words(&self) -> String {

@@ -5,7 +5,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::{
-    contender::{CALLS, CONNECTS, Contender, DIRECT_READS, EMPTY, EXECS, OPENS, SWITCHES, TRACER, tracer},
+    contender::{
+        CALLS, CONNECTS, Contender, DIRECT_READS, EMPTY, EXECS, OPENS, STACK_SWITCHES, SWITCHES, TRACER,
+        tracer,
+    },
     load::{EXEC_MARK, Kind},
     measure::is_there,
     report::{self, Results, Rounds, Table},
@@ -17,6 +20,9 @@ use crate::{
 pub const OPEN_MARK: &str = "bench-open";
 /// Nothing is looked for among the rows.
 const NO_MARK: &str = "\u{0}";
+
+/// Distinct stacks of the switches.
+const STACKS: &str = "10";
 
 pub struct Workload {
     pub title: &'static str,
@@ -30,6 +36,7 @@ pub const OPENS_TITLE: &str = "Cost: open and close";
 pub const EXECS_TITLE: &str = "Cost: fork, exec and wait";
 pub const CALLS_TITLE: &str = "Cost: getppid";
 pub const SWITCHES_TITLE: &str = "Cost: context switch";
+pub const STACK_SWITCHES_TITLE: &str = "Cost: context switch, its stacks";
 
 const WORKLOADS: &[Workload] = &[
     Workload {
@@ -59,6 +66,13 @@ const WORKLOADS: &[Workload] = &[
         operations: 1_000_000,
         mark: NO_MARK,
         contenders: SWITCHES,
+    },
+    Workload {
+        title: STACK_SWITCHES_TITLE,
+        kind: Kind::StackSwitches,
+        operations: 500_000,
+        mark: NO_MARK,
+        contenders: STACK_SWITCHES,
     },
     Workload {
         title: "Cost: connect, accept and close",
@@ -101,9 +115,10 @@ impl Workload {
         others: &[(&Path, Contender)],
     ) -> Result<Table> {
         let device = (self.kind == Kind::DirectReads).then(|| LoopDevice::new(world)).transpose()?;
-        let argument = match &device {
-            Some(device) => device.0.clone(),
-            None => opened_file(world)?,
+        let argument = match (&device, self.kind) {
+            (Some(device), _) => device.0.clone(),
+            (None, Kind::StackSwitches) => STACKS.to_owned(),
+            (None, _) => opened_file(world)?,
         };
         let turns: Vec<(Option<&Path>, &Contender)> = contenders
             .iter()

@@ -2,7 +2,7 @@
 
 pub mod cost;
 pub mod memory;
-mod scale;
+pub mod scale;
 pub mod startup;
 pub mod throughput;
 

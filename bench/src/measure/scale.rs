@@ -1,17 +1,21 @@
-//! How the cost grows with what is filtered by.
+//! How the cost grows with what is filtered by, and with the number of stacks.
 
 use std::{
     fs,
     path::PathBuf,
     process::{Child, Command},
+    time::Instant,
 };
 
 use anyhow::{Context, Result};
 
 use crate::{
-    contender::tracer,
+    contender::{BY_STACK, Contender, tracer},
     load::Kind,
-    measure::cost::{ADDED, OPEN_MARK, opened_file},
+    measure::{
+        cost::{ADDED, OPEN_MARK, opened_file},
+        is_there, memory,
+    },
     report::{self, Results, Rounds, Table},
     tool::{Load, Sink, Tool},
     world::World,
@@ -22,10 +26,69 @@ const OPERATIONS: u64 = 300_000;
 const PIDS: [usize; 3] = [1, 10, 1000];
 const DEPTHS: [usize; 2] = [1, 8];
 
+/// Distinct stacks, and switches under them.
+const STACKS: [u64; 3] = [10, 1000, MANY_STACKS];
+pub const MANY_STACKS: u64 = 10_000;
+const SWITCHES: u64 = 100_000;
+/// From Ctrl-C until all is printed.
+pub const TO_END: &str = "to its end, s";
+
+pub fn stacks_title(stacks: u64) -> String {
+    format!("Scale: off-CPU time by {stacks} stacks")
+}
+
 pub fn measure(world: &World, results: &mut Results) -> Result<()> {
-    if !world.wants(TITLE) {
-        return Ok(());
+    if world.wants(TITLE) {
+        results.tables.push(by_filter(world)?);
     }
+    for stacks in STACKS.into_iter().filter(|&stacks| world.wants(&stacks_title(stacks))) {
+        results.tables.push(by_stacks(world, stacks)?);
+    }
+    Ok(())
+}
+
+fn by_stacks(world: &World, stacks: u64) -> Result<Table> {
+    report::progress(&stacks_title(stacks));
+    let there: Vec<&Contender> = BY_STACK.iter().filter(|contender| is_there(world, contender)).collect();
+    let mut rounds: Vec<Rounds> = there.iter().map(|_| Rounds::default()).collect();
+    for _ in 0..world.rounds {
+        let base = Load::start(world, Kind::StackSwitches, SWITCHES, &stacks.to_string())?.finish()?;
+        for (contender, rounds) in there.iter().zip(&mut rounds) {
+            if !rounds.has_failed()
+                && let Err(error) = stacks_once(world, contender, stacks, base, rounds)
+            {
+                report::progress(&format!("{}: {error:#}", contender.label));
+                rounds.fail(&error);
+            }
+        }
+    }
+    let lines = there.iter().zip(rounds).map(|(contender, rounds)| rounds.line(contender.label));
+    Ok(Table { title: stacks_title(stacks), lines: lines.collect() })
+}
+
+fn stacks_once(
+    world: &World,
+    contender: &Contender,
+    stacks: u64,
+    base: f64,
+    rounds: &mut Rounds,
+) -> Result<()> {
+    const MB: f64 = 1e6;
+    let load = Load::start(world, Kind::StackSwitches, SWITCHES, &stacks.to_string())?;
+    let mut tool = Tool::start(world, contender, &[], load.id(), Sink::File, "")?;
+    tool.wait_attached(load.id())?;
+    let ns = load.finish()?;
+    let kernel = tool.kernel_bytes();
+    let asked = Instant::now();
+    let printed = tool.stop("")?;
+    rounds.add(0, ADDED, (ns - base) / SWITCHES as f64);
+    rounds.add(1, TO_END, asked.elapsed().as_secs_f64());
+    rounds.add(2, memory::PEAK, printed.peak as f64 / MB);
+    rounds.add(3, memory::KERNEL, (kernel.all - kernel.ring) as f64 / MB);
+    Ok(())
+}
+
+fn by_filter(world: &World) -> Result<Table> {
     report::progress(TITLE);
     let file = opened_file(world)?;
     let sleepers = Sleepers::start(*PIDS.last().unwrap_or(&0))?;
@@ -49,8 +112,7 @@ pub fn measure(world: &World, results: &mut Results) -> Result<()> {
         }
     }
     let lines = cases.iter().zip(rounds).map(|((label, _), rounds)| rounds.line(label)).collect();
-    results.tables.push(Table { title: TITLE.to_owned(), lines });
-    Ok(())
+    Ok(Table { title: TITLE.to_owned(), lines })
 }
 
 enum Case<'a> {

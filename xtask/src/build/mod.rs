@@ -125,7 +125,8 @@ fn static_binary(
     };
     let mut cargo = workspace.cargo("build");
     cargo.args(["--package", package, "--release", "--target", HOST_TARGET]).args(features);
-    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+    // Profilers, ours among them, walk stacks by frame pointers.
+    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned(), "-Cforce-frame-pointers=yes".to_owned()];
     flags.extend(path_flags(workspace)?);
     cargo.env("CARGO_ENCODED_RUSTFLAGS", encode(&flags));
     process::run(&mut cargo)?;
