@@ -192,9 +192,10 @@ fn have_types(standard: &Standard, rows: &[Value]) -> Result<()> {
     if standard.shape == Shape::Dist {
         return equal("columns", columns.len(), 0);
     }
+    let columns: Vec<&Value> = columns.iter().filter(|column| column["in_json"] == true).collect();
     let names: Vec<&str> = columns.iter().map(|column| rows::text(column, "name")).collect();
     equal("columns", names.as_slice(), standard.keys)?;
-    for (row, column) in rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column))) {
+    for (row, column) in rows.iter().flat_map(|row| columns.iter().map(move |column| (row, *column))) {
         let value = &row[rows::text(column, "name")];
         let is_right = match rows::text(column, "type") {
             "number" => value.is_number(),

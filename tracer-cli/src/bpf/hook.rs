@@ -5,7 +5,7 @@ use std::{
     fmt, fs,
     io::{self, Read},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::OnceLock,
     thread,
 };
@@ -214,6 +214,7 @@ impl Kernel {
             Hook::Kprobe(_) => kprobe_pmu().map(drop),
             Hook::Uprobe(_) | Hook::Uretprobe(_) => uprobe_pmu().map(drop),
             Hook::Tracepoint(category, name) => self.tracepoint_id(category, name).map(drop),
+            Hook::Sample(clock) if self.only_looks => has_clock(*clock),
             Hook::Sample(clock) => self.sample(*hook, *clock, 0).map(drop),
         }
     }
@@ -302,6 +303,8 @@ impl Kernel {
         match hook {
             Hook::Kprobe(_) => kprobe_pmu().map(drop)?,
             Hook::Uprobe(_) | Hook::Uretprobe(_) => uprobe_pmu().map(drop)?,
+            // The program finds its record's fields by what tracefs says of them.
+            Hook::Tracepoint(category, name) => self.tracepoint_id(category, name).map(drop)?,
             Hook::Sample(_) => self.check(&hook)?,
             _ => {}
         }
@@ -378,6 +381,17 @@ fn pmu(name: &str, option: &str) -> Result<u32, HookError> {
         .ok()
         .and_then(|number| number.trim().parse().ok())
         .ok_or_else(|| HookError::Absent(format!("this kernel has no {name}s ({option})")))
+}
+
+/// Whether samples can be had of a clock, as far as can be told without one. Processors whose cores are not
+/// all alike have more counters than one.
+fn has_clock(clock: Clock) -> Result<(), HookError> {
+    const COUNTERS: [&str; 4] = ["cpu", "cpu_core", "armv8_pmuv3", "armv8_pmuv3_0"];
+    let is_there = |name: &&str| Path::new("/sys/bus/event_source/devices").join(name).exists();
+    if clock == Clock::Timer || COUNTERS.iter().any(is_there) {
+        return Ok(());
+    }
+    Err(HookError::Absent("this machine has no counter of cycles".to_owned()))
 }
 
 /// Whether this kernel has kprobes.

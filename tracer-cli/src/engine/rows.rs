@@ -39,11 +39,13 @@ impl<'a> Rows<'a> {
     }
 
     fn put(&mut self, ns: u64, values: &[Value<'_>]) {
-        if self.is_full() || self.judge.is_some_and(|judge| !judge.admits(values)) {
+        // Rows beyond the limit are not printed, but may be the ones that are forbidden or expected.
+        if self.judge.is_some_and(|judge| !judge.admits(values)) {
             return;
         }
         match &mut self.to {
             To::List(list) => list.push(Kept::new(ns, values)),
+            To::Printer { left: Some(0), .. } => {}
             To::Printer { printer, left } => {
                 printer.row(ns, values);
                 if let Some(left) = left {

@@ -117,6 +117,7 @@ fn json_list(columns: &[Column]) -> String {
                 "unit": column.unit,
                 "description": column.about,
                 "in_table": column.is_in(Format::Table),
+                "in_json": column.is_in(Format::Json),
             })
         })
         .collect();

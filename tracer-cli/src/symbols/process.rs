@@ -104,13 +104,15 @@ impl Area {
         }
         let (start, end) = range.split_once('-')?;
         let number = |text| u64::from_str_radix(text, 16).ok();
+        let (start, end) = (number(start)?, number(end)?);
         // Memory of special use has a name too, in brackets.
         let is_file = path.starts_with('/') && !is_no_file(path) || path == "[vdso]";
         Some(Self {
-            start: number(start)?,
-            end: number(end)?,
+            start,
+            end,
             offset: if path == "[vdso]" { 0 } else { number(offset)? },
-            range: range.to_owned(),
+            // As map_files has it: without the zeros that low addresses have in front here.
+            range: format!("{start:x}-{end:x}"),
             identity: format!("{device} {inode} {}", if inode == "0" { path } else { "" }),
             path: if is_file { path.to_owned() } else { String::new() },
             file: None,

@@ -93,7 +93,9 @@ fn add_mapped(
         if let Some((range, file)) = code(line, is_wanted)
             && mappings.insert(file.to_vec())
         {
-            files.add(process.join("map_files").join(range));
+            // There without the zeros that low addresses have in front here.
+            let range: Vec<&str> = range.split('-').map(|address| address.trim_start_matches('0')).collect();
+            files.add(process.join("map_files").join(range.join("-")));
         }
     }
 }
