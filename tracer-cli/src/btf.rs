@@ -449,6 +449,8 @@ mod tests {
         "BTF_folio__*",
         // Since 6.5; before, the submitter is known by block_getrq.
         "BTFA_block_io_start",
+        // One with kmem_cache_alloc since 6.1, but in name.
+        "BTFA_kmem_cache_alloc_node",
     ];
 
     fn some_kernels_lack(symbol: &str) -> bool {
