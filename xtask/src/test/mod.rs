@@ -42,7 +42,7 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = Accelerator::Tcg)]
     accel: Accelerator,
     /// End a VM after so many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 1200)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 2700)]
     vm_timeout: u64,
 }
 
