@@ -60,7 +60,19 @@ macro_rules! tracepoint {
                 $crate::program::work(|| $body(args));
                 0
             }
+        }
+        $crate::raw_tracepoint!($program, $section => $body);
+    };
+}
 
+/// The same as `raw_tp/NAME` only: for tracepoints of which the kernel lets no typed program read all arguments.
+#[macro_export]
+macro_rules! raw_tracepoint {
+    ($name:ident => $body:ident) => {
+        $crate::raw_tracepoint!($name, stringify!($name) => $body);
+    };
+    ($program:ident, $section:expr => $body:ident) => {
+        ::pastey::paste! {
             #[unsafe(no_mangle)]
             #[unsafe(link_section = concat!("raw_tp/", $section))]
             extern "C" fn [<$program _raw>](context: *const u64) -> i32 {
@@ -80,6 +92,12 @@ macro_rules! tracepoint {
 #[macro_export]
 macro_rules! interruptible_tracepoint {
     ($name:ident => $body:ident) => {
+        $crate::interruptible_tracepoint!(tracepoint, $name => $body);
+    };
+    (raw $name:ident => $body:ident) => {
+        $crate::interruptible_tracepoint!(raw_tracepoint, $name => $body);
+    };
+    ($kind:ident, $name:ident => $body:ident) => {
         ::pastey::paste! {
             /// How many of the first copy run on this CPU: 1 or 0.
             #[::aya_ebpf::macros::map]
@@ -107,8 +125,8 @@ macro_rules! interruptible_tracepoint {
                 $body(args)
             }
 
-            $crate::tracepoint!($name => [<$name _first>]);
-            $crate::tracepoint!([<$name _nested>], concat!(stringify!($name), "+nested") => [<$name _nested>]);
+            $crate::$kind!($name => [<$name _first>]);
+            $crate::$kind!([<$name _nested>], concat!(stringify!($name), "+nested") => [<$name _nested>]);
         }
     };
 }

@@ -305,7 +305,8 @@ impl Kernel {
             Hook::Uprobe(_) | Hook::Uretprobe(_) => uprobe_pmu().map(drop)?,
             // The program finds its record's fields by what tracefs says of them.
             Hook::Tracepoint(category, name) => self.tracepoint_id(category, name).map(drop)?,
-            Hook::Sample(_) => self.check(&hook)?,
+            // Attaching would say it too, when it is too late to do without.
+            Hook::RawTp(_) | Hook::Sample(_) => self.check(&hook)?,
             _ => {}
         }
         let (kind, attach_type) = match hook {

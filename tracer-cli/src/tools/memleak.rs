@@ -97,7 +97,7 @@ enum Kind {
 
 macro_rules! tracepoint {
     ($name:literal) => {
-        &[&[Hook::TpBtf($name)], &[Hook::RawTp($name)]]
+        &[&[Hook::RawTp($name)]]
     };
 }
 
@@ -159,7 +159,7 @@ impl Tool for Memleak {
             flags.stacks.plan_of(USER, plan);
             plan.entries_by_thread("CALLS");
             FUNCTIONS.iter().for_each(|point| plan.hook(point));
-            plan.hook(tracepoint!("sched_process_exec"));
+            plan.hook(&[&[Hook::TpBtf("sched_process_exec")], &[Hook::RawTp("sched_process_exec")]]);
             let (lib, pids, command) = (flags.lib.clone(), plan.pids.clone(), plan.command.clone());
             plan.user_functions = Some(Box::new(move || find(&lib, &pids, command.as_deref())));
         } else {
@@ -169,8 +169,8 @@ impl Tool for Memleak {
                 kind.tracepoints().iter().for_each(|point| plan.hook(point));
             }
             if flags.kinds.contains(&Kind::Slab) {
-                plan.hook_if_there(&[&[Hook::TpBtf("kmalloc_node")]]);
-                plan.hook_if_there(&[&[Hook::TpBtf("kmem_cache_alloc_node")]]);
+                plan.hook_if_there(tracepoint!("kmalloc_node"));
+                plan.hook_if_there(tracepoint!("kmem_cache_alloc_node"));
             }
         }
         Ok(Shape::Stack(Box::new(Self { flags, map, gone: HashSet::new() })))

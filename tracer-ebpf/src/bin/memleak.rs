@@ -269,16 +269,18 @@ static BTFA_kmem_cache_alloc_node: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static BTFA_percpu_alloc_percpu: Global<u32> = Global::new(0);
 
-interruptible_tracepoint!(kmalloc => on_kmalloc);
-interruptible_tracepoint!(kmalloc_node => on_kmalloc);
-interruptible_tracepoint!(kmem_cache_alloc => on_cache_alloc);
-interruptible_tracepoint!(kmem_cache_alloc_node => on_cache_alloc);
-interruptible_tracepoint!(kfree => on_object_free);
-interruptible_tracepoint!(kmem_cache_free => on_object_free);
-interruptible_tracepoint!(mm_page_alloc => on_page_alloc);
-interruptible_tracepoint!(mm_page_free => on_page_free);
-interruptible_tracepoint!(percpu_alloc_percpu => on_percpu_alloc);
-interruptible_tracepoint!(percpu_free_percpu => on_percpu_free);
+// Raw, as kernels at least to 6.12 let a typed program read no argument that points to `const void`, like what
+// `kfree` frees: `btf_ctx_access` in <https://github.com/torvalds/linux/blob/v6.12/kernel/bpf/btf.c>.
+interruptible_tracepoint!(raw kmalloc => on_kmalloc);
+interruptible_tracepoint!(raw kmalloc_node => on_kmalloc);
+interruptible_tracepoint!(raw kmem_cache_alloc => on_cache_alloc);
+interruptible_tracepoint!(raw kmem_cache_alloc_node => on_cache_alloc);
+interruptible_tracepoint!(raw kfree => on_object_free);
+interruptible_tracepoint!(raw kmem_cache_free => on_object_free);
+interruptible_tracepoint!(raw mm_page_alloc => on_page_alloc);
+interruptible_tracepoint!(raw mm_page_free => on_page_free);
+interruptible_tracepoint!(raw percpu_alloc_percpu => on_percpu_alloc);
+interruptible_tracepoint!(raw percpu_free_percpu => on_percpu_free);
 
 /// `kmalloc(call_site, ptr, bytes_req, bytes_alloc, ...)`, and `kmalloc_node` until 6.0
 #[inline(always)]
@@ -294,7 +296,7 @@ fn on_cache_alloc<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
         args.get(3)
     } else {
         let cache: Ptr<kmem_cache, DIRECT> = args.ptr(2);
-        u64::from(cache.by_helper().size())
+        u64::from(cache.size())
     };
     kernel_allocated(args, args.get(1), bytes, OBJECT)
 }
