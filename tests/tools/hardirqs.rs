@@ -19,7 +19,7 @@ use std::{
     thread,
 };
 
-use super::softirqs::{Tally, beside_the_kernel};
+use super::softirqs::{Tally, agrees_with_itself, beside_the_kernel};
 use crate::{
     harness::{
         Context, Gate, Result, Suite, Test, Value, Workload, disk::page, ensure, equal, json, load::count,
@@ -28,14 +28,17 @@ use crate::{
     standard::{Events, Shape, Standard, nothing},
 };
 
+const KEYS: &[&str] =
+    &["irq", "handler", "count", "total_us", "avg_us", "p50_us", "p90_us", "p99_us", "max_us"];
+
 pub const SUITE: Suite = Suite {
     name: "hardirqs",
     standard: Some(Standard {
         tool: "hardirqs",
         shape: Shape::Top,
         args: &[],
-        keys: &["irq", "handler", "count", "total_us", "avg_us"],
-        table: &["irq", "handler", "count", "total_us", "avg_us"],
+        keys: KEYS,
+        table: &["irq", "handler", "count", "total_us", "avg_us", "p99_us", "max_us"],
         load: &["interrupts", "53"],
         // Many hit the workload, and some whoever else has the CPU.
         events: Events::AtLeast(1),
@@ -148,7 +151,8 @@ const INTERRUPTS: &[&str] = &["interrupts", "53"];
 
 fn agrees_with_the_kernel() -> Result<()> {
     let rows = beside_the_kernel(&["hardirqs"], INTERRUPTS, kernel_counts, name)?;
-    rows::have_keys(&rows, &["irq", "handler", "count", "total_us", "avg_us"])
+    rows::have_keys(&rows, KEYS)?;
+    rows.iter().try_for_each(agrees_with_itself)
 }
 
 fn counts_only() -> Result<()> {

@@ -10,14 +10,16 @@ use crate::{
     standard::{Events, Shape, Standard, nothing},
 };
 
+const KEYS: &[&str] = &["softirq", "count", "total_us", "avg_us", "p50_us", "p90_us", "p99_us", "max_us"];
+
 pub const SUITE: Suite = Suite {
     name: "softirqs",
     standard: Some(Standard {
         tool: "softirqs",
         shape: Shape::Top,
         args: &[],
-        keys: &["softirq", "count", "total_us", "avg_us"],
-        table: &["softirq", "count", "total_us", "avg_us"],
+        keys: KEYS,
+        table: &["softirq", "count", "total_us", "avg_us", "p99_us", "max_us"],
         load: &["datagrams", "211"],
         // Some are handled by a thread of the kernel's, if it is at work anyway.
         events: Events::AtLeast(100),
@@ -108,12 +110,20 @@ const DATAGRAMS: &[&str] = &["datagrams", "211"];
 
 fn agrees_with_the_kernel() -> Result<()> {
     let rows = beside_the_kernel(&["softirqs"], DATAGRAMS, || kernel_counts(None), name)?;
-    for row in &rows {
-        let of = |key: &str| row[key].as_f64().unwrap_or_default();
-        let total = of("avg_us") * of("count");
-        let is_right = total > 0. && (total - of("total_us")).abs() <= 0.001 * of("count");
-        ensure!(is_right, "count, total and average do not agree: {row}");
-    }
+    rows.iter().try_for_each(agrees_with_itself)
+}
+
+/// Of spans that are counted, summed and in a histogram.
+pub(super) fn agrees_with_itself(row: &Value) -> Result<()> {
+    let of = |key: &str| row[key].as_f64().unwrap_or_default();
+    let (count, total) = (of("count"), of("total_us"));
+    let is_right = total > 0. && (of("avg_us") * count - total).abs() <= 0.001 * count;
+    ensure!(is_right, "count, total and average do not agree: {row}");
+    let marks = ["p50_us", "p90_us", "p99_us", "max_us"].map(of);
+    ensure!(marks.is_sorted() && marks[0] > 0., "percentiles out of order: {row}");
+    // Percentiles are at most an eighth too large. At least half of the spans reach the median.
+    let is_right = marks[3] * count >= total && marks[3] <= total * 1.125 && marks[0] * count / 2.5 <= total;
+    ensure!(is_right, "total and percentiles do not agree: {row}");
     Ok(())
 }
 

@@ -28,18 +28,12 @@ static HIST_KEYED: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static HIST_UNIT_NS: Global<u64> = Global::new(1000);
 
-/// Whether keys matter at all.
-#[inline(always)]
-pub fn is_keyed() -> bool {
-    HIST_KEYED.load() != 0
-}
-
 /// Counts a duration, under the key that `key` makes if the run wants keys.
 #[inline(always)]
 pub fn add(ns: u64, key: impl FnOnce() -> (u64, [u8; 16])) {
     // Never zero, but the compiler does not know, and a plain division would panic.
     let slot = slot(ns.checked_div(HIST_UNIT_NS.load()).unwrap_or(0));
-    if !is_keyed() {
+    if HIST_KEYED.load() == 0 {
         if let Some(count) = HIST.get_ptr_mut(slot) {
             // SAFETY: this CPU's own counter.
             unsafe { *count += 1 };

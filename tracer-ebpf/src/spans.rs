@@ -3,7 +3,7 @@
 use aya_ebpf::{Global, helpers::bpf_get_smp_processor_id, macros::map, maps::PerCpuArray};
 use tracer_common::spans::{ALL_CPUS, Counts};
 
-use crate::{clock::now, filter};
+use crate::{clock::now, filter, hist};
 
 /// The run filters by whom it is that is interrupted.
 #[unsafe(no_mangle)]
@@ -11,6 +11,9 @@ static BY_INTERRUPTED: Global<u32> = Global::new(0);
 /// Only the number of spans is wanted.
 #[unsafe(no_mangle)]
 static COUNT_ONLY: Global<u32> = Global::new(0);
+/// Only histograms are wanted, no totals beside them.
+#[unsafe(no_mangle)]
+static DIST_ONLY: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static ONE_CPU: Global<u32> = Global::new(ALL_CPUS);
 
@@ -40,15 +43,23 @@ pub fn begin(count: impl FnOnce() -> Option<*mut Counts>) -> Option<()> {
     Some(())
 }
 
-/// The span ends: how long it took, if its beginning was wanted.
+/// The span ends: if its beginning was wanted, it goes to the totals that `count` finds and to the
+/// histogram that `key` names.
 #[inline(always)]
-pub fn end() -> Option<u64> {
+pub fn end(count: impl FnOnce() -> Option<*mut Counts>, key: impl FnOnce() -> (u64, [u8; 16])) -> Option<()> {
     let begun = BEGUN.get_ptr_mut(0)?;
     // SAFETY: this CPU's own value.
-    match unsafe { core::mem::replace(&mut *begun, 0) } {
-        0 => None,
-        start => Some(now().saturating_sub(start)),
+    let start = unsafe { core::mem::replace(&mut *begun, 0) };
+    if start == 0 {
+        return None;
     }
+    let ns = now().saturating_sub(start);
+    hist::add(ns, key);
+    if DIST_ONLY.load() == 0 {
+        // SAFETY: this CPU's own value.
+        unsafe { add(count()?, ns) };
+    }
+    Some(())
 }
 
 /// Counts a span.
@@ -56,7 +67,7 @@ pub fn end() -> Option<u64> {
 /// # Safety
 /// `counts` must be this CPU's own value of a map; no span interrupts another.
 #[inline(always)]
-pub unsafe fn add(counts: *mut Counts, ns: u64) {
+unsafe fn add(counts: *mut Counts, ns: u64) {
     // SAFETY: the caller's promise.
     unsafe {
         (*counts).count += 1;

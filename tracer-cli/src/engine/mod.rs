@@ -10,6 +10,7 @@ pub mod file_io;
 pub mod filter;
 pub mod interval;
 pub mod judge;
+pub mod latencies;
 pub mod net;
 pub mod numbers;
 pub mod origin;

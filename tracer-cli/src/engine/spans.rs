@@ -1,12 +1,13 @@
 //! Spans of time that CPUs spend in something, counted by what it is: a table of their number and
-//! total, or histograms.
+//! total with percentiles, or histograms.
 
 use tracer_common::{dist::Key, spans::ALL_CPUS};
 
 use super::{
     common::{Interval, MaxRows},
-    dist::{self, Dist, Label},
+    dist::{Dist, Label},
     interval::{Delta, Rhythm},
+    latencies::Latencies,
     plan::Plan,
     rows::Rows,
     top::Top,
@@ -47,6 +48,8 @@ pub struct Kind {
     pub columns: Vec<Column>,
     /// The values of those columns.
     pub names: fn(&[u8]) -> Option<Vec<Label>>,
+    /// The key of its histogram.
+    pub histogram: fn(&[u8]) -> Option<Key>,
     /// The fields that name a histogram.
     pub labels: fn(&Key) -> Vec<(&'static str, Label)>,
 }
@@ -54,6 +57,7 @@ pub struct Kind {
 struct Spans {
     kind: Kind,
     flags: SpanFlags,
+    latencies: Latencies,
 }
 
 impl SpanFlags {
@@ -66,8 +70,14 @@ impl SpanFlags {
         plan.set("BY_INTERRUPTED", u32::from(plan.filters));
         plan.set("COUNT_ONLY", u32::from(self.count_only));
         plan.set("ONE_CPU", self.cpu.unwrap_or(ALL_CPUS));
-        dist::plan(plan, self.dist, if self.nanoseconds { 1 } else { 1000 });
-        let spans = Box::new(Spans { kind, flags: self });
+        plan.set("DIST_ONLY", u32::from(self.dist));
+        // The table shows fractions of a microsecond.
+        let in_us = self.dist && !self.nanoseconds;
+        let latencies = match self.count_only {
+            true => Latencies::default(),
+            false => Latencies::plan(plan, if in_us { 1000 } else { 1 }),
+        };
+        let spans = Box::new(Spans { kind, flags: self, latencies });
         if self.dist { Shape::Dist(spans) } else { Shape::Top(spans) }
     }
 
@@ -97,6 +107,7 @@ impl Top for Spans {
         if !self.flags.count_only {
             columns.push(Column::number("total_us", 12, "time spent, all together").unit("us"));
             columns.push(Column::number("avg_us", 12, "time spent, on average").unit("us"));
+            columns.extend(Latencies::columns(9));
         }
         columns
     }
@@ -115,6 +126,7 @@ impl Top for Spans {
 
     /// What took the most time first, or what was most often.
     fn interval(&mut self, ns: u64, mut deltas: Vec<Delta>, max: usize, rows: &mut Rows<'_>) {
+        self.latencies.read();
         let order =
             |delta: &Delta| std::cmp::Reverse(delta.counters.iter().rev().copied().collect::<Vec<_>>());
         deltas.sort_by_cached_key(|delta| (order(delta), delta.key.clone()));
@@ -124,11 +136,14 @@ impl Top for Spans {
     fn row(&mut self, ns: u64, delta: &Delta, rows: &mut Rows<'_>) {
         let [count, total_ns] = delta.counters[..] else { return };
         let Some(names) = (self.kind.names)(&delta.key) else { return };
+        let Some(key) = (self.kind.histogram)(&delta.key) else { return };
         let mut values: Vec<Value<'_>> = names.iter().map(Label::value).collect();
         values.push(Value::Uint(count));
         if !self.flags.count_only {
-            let total_us = total_ns as f64 / 1e3;
-            values.extend([Value::Float(total_us, 3), Value::Float(total_us / count as f64, 3)]);
+            let us = |ns: f64| Value::Float(ns / 1e3, 3);
+            values.extend([us(total_ns as f64), us(total_ns as f64 / count as f64)]);
+            let marks = self.latencies.marks(key.id, key.name);
+            values.extend(marks.map(|ns| ns.map_or(Value::Null, |ns| us(ns as f64))));
         }
         rows.push(ns, &values);
     }

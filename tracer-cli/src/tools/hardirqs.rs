@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use tracer_common::{record::until_nul, tools::hardirqs::Handler};
+use tracer_common::{dist::Key, record::until_nul, tools::hardirqs::Handler};
 use zerocopy::FromBytes;
 
 use crate::{
@@ -47,6 +47,13 @@ impl Tool for Hardirqs {
             names: |key| {
                 let handler = Handler::read_from_bytes(key).ok()?;
                 Some(vec![Label::Number(handler.irq.into()), Label::Text(until_nul(&handler.name).to_vec())])
+            },
+            histogram: |key| {
+                let handler = Handler::read_from_bytes(key).ok()?;
+                let mut name = *handler.name.first_chunk()?;
+                // The kernel side cuts it off with a NUL.
+                name[15] = 0;
+                Some(Key { id: handler.irq.into(), name, ..Key::default() })
             },
             labels: |key| {
                 let name = whole_name(key.id, until_nul(&key.name));

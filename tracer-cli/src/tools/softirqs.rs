@@ -1,5 +1,7 @@
 //! softirqs: the time that soft interrupts take.
 
+use tracer_common::dist::Key;
+
 use crate::{
     bpf::hook::Hook,
     engine::{
@@ -33,6 +35,10 @@ impl Tool for Softirqs {
             map: "COUNTS",
             columns: vec![Column::text("softirq", 10, "which soft interrupt")],
             names: |key| Some(vec![name(u32::from_ne_bytes(*key.first_chunk()?).into())]),
+            histogram: |key| {
+                let vector = u32::from_ne_bytes(*key.first_chunk()?);
+                Some(Key { id: vector.into(), ..Key::default() })
+            },
             labels: |key| vec![("softirq", name(key.id))],
         };
         Ok(flags.prepare(kind, plan))

@@ -7,7 +7,7 @@ use tracer_common::{
     spans::Counts,
     tools::hardirqs::{Handler, NAME_LEN},
 };
-use tracer_ebpf::{counter, hist, kernel::irqaction, program::Args, ptr::Ptr, spans, tally, tracepoint};
+use tracer_ebpf::{counter, kernel::irqaction, program::Args, ptr::Ptr, spans, tally, tracepoint};
 
 /// Spans of each handler.
 #[map]
@@ -25,14 +25,7 @@ fn on_entry<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
 /// `irq_handler_exit(irq, action, ret)`
 #[inline(always)]
 fn on_exit<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
-    let ns = spans::end()?;
-    if hist::is_keyed() {
-        hist::add(ns, || (u64::from(args.get(0) as u32), name(args)));
-        return Some(());
-    }
-    // SAFETY: this CPU's own value.
-    unsafe { spans::add(counts(args)?, ns) };
-    Some(())
+    spans::end(|| counts(args), || (u64::from(args.get(0) as u32), name(args)))
 }
 
 #[inline(always)]

@@ -4,7 +4,7 @@
 
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 use tracer_common::{spans::Counts, tools::softirqs::VECTORS};
-use tracer_ebpf::{hist, program::Args, spans, tracepoint};
+use tracer_ebpf::{program::Args, spans, tracepoint};
 
 /// Spans of each vector.
 #[map]
@@ -22,15 +22,8 @@ fn on_entry<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
 /// `softirq_exit(vector)`
 #[inline(always)]
 fn on_exit<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
-    let ns = spans::end()?;
     let vector = args.get(0) as u32;
-    if hist::is_keyed() {
-        hist::add(ns, || (vector.into(), [0; 16]));
-        return Some(());
-    }
-    // SAFETY: this CPU's own value.
-    unsafe { spans::add(counts(vector)?, ns) };
-    Some(())
+    spans::end(|| counts(vector), || (vector.into(), [0; 16]))
 }
 
 #[inline(always)]
