@@ -15,6 +15,8 @@ mod gethostlatency;
 mod hardirqs;
 mod memgrow;
 mod memleak;
+mod offcputime;
+mod offwaketime;
 mod opensnoop;
 mod profile;
 mod runqlat;
@@ -29,6 +31,7 @@ mod tcpretrans;
 mod tcpstates;
 mod tcptop;
 mod vfsstat;
+mod wakeuptime;
 
 use crate::harness::Suite;
 
@@ -48,6 +51,8 @@ pub const SUITES: &[&Suite] = &[
     &hardirqs::SUITE,
     &memgrow::SUITE,
     &memleak::SUITE,
+    &offcputime::SUITE,
+    &offwaketime::SUITE,
     &opensnoop::SUITE,
     &profile::SUITE,
     &runqlat::SUITE,
@@ -62,4 +67,5 @@ pub const SUITES: &[&Suite] = &[
     &tcpstates::SUITE,
     &tcptop::SUITE,
     &vfsstat::SUITE,
+    &wakeuptime::SUITE,
 ];

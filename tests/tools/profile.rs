@@ -1,9 +1,18 @@
 //! profile: what CPUs do, by samples.
 
-use std::{arch::global_asm, ffi::c_void, fs::File, io::Read, ptr};
+use std::{
+    arch::global_asm,
+    ffi::c_void,
+    fs::{self, File},
+    io::Read,
+    ptr,
+};
 
 use crate::{
-    harness::{Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, json, load, rows},
+    harness::{
+        Context, Gate, Load, Result, Scratch, Suite, Test, Tool, Value, Workload, ensure, equal, json, load,
+        rows,
+    },
     standard::{Events, Shape, Standard, nothing},
 };
 
@@ -24,6 +33,7 @@ pub const SUITE: Suite = Suite {
         Test::new("tells_who_burns_how_much", tells_who_burns_how_much),
         Test::new("folds_stacks", folds_stacks),
         Test::new("shows_the_kernel_s_functions", shows_the_kernel_s_functions),
+        Test::new("draws_flame_graphs", draws_flame_graphs),
     ],
     workloads: &[Workload::new("burners", burners), Workload::new("random-bytes", random_bytes)],
 };
@@ -155,5 +165,62 @@ fn shows_the_kernel_s_functions() -> Result<()> {
         |row: &&Value| row["kernel_stack"].as_array().is_some_and(|stack| stack.contains(&"vfs_read".into()));
     ensure!(rows.iter().filter(reads).count() > 0, "no sample of a read: {rows:?}");
     ensure!(rows.iter().all(|row| row["user_stack"].is_null()), "a stack of user space: {rows:?}");
+    Ok(())
+}
+
+/// The share of a function in a flame graph, in percent.
+fn share_in(svg: &str, function: &str) -> Result<f64> {
+    let start = format!("<title>{function} (");
+    let (_, rest) = svg.split_once(&start).with_context(|| format!("no {function} in {svg}"))?;
+    let (count, _) = rest.split_once('%').context("no share")?;
+    Ok(count.rsplit(' ').next().unwrap_or_default().parse()?)
+}
+
+/// The tags that are open at the end, or an error where one closes that is not open.
+fn well_formed(svg: &str) -> Result<()> {
+    let mut open = Vec::new();
+    let mut rest = svg;
+    while let Some((_, tag)) = rest.split_once('<') {
+        if let Some(data) = tag.strip_prefix("![CDATA[") {
+            rest = data.split_once("]]>").context("CDATA")?.1;
+            continue;
+        }
+        let (tag, after) = tag.split_once('>').context("a tag without an end")?;
+        let name = tag.trim_start_matches('/').split([' ', '/', '\n']).next().unwrap_or_default();
+        match tag {
+            _ if tag.starts_with(['?', '!']) || tag.ends_with('/') => {}
+            _ if tag.starts_with('/') => equal("closed", Some(name), open.pop())?,
+            _ => open.push(name),
+        }
+        rest = after;
+    }
+    ensure!(open.is_empty(), "never closed: {open:?}");
+    Ok(())
+}
+
+fn draws_flame_graphs() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (first, second) = (scratch.file("first.folded"), scratch.file("graph.svg"));
+    let run = |args: &[&str]| -> Result<String> {
+        let mut load = Load::start(&["burners", "8"])?;
+        let tool = Tool::text("profile", &[args, &["--hz", "4999", "-U", "-p", &load.pid()]].concat())?;
+        load.finish()?;
+        tool.interrupt()?.ok()?;
+        Ok(load.pid())
+    };
+    run(&["--folded", "-o", &first])?;
+    let pid = run(&["--flamegraph", &second])?;
+    let svg = fs::read_to_string(&second)?;
+    well_formed(&svg)?;
+    for part in ["<svg", "tracer profile", &format!("pid {pid}; 20"), "samples", "search"] {
+        ensure!(svg.contains(part), "no {part:?} in {svg}");
+    }
+    let share = share_in(&svg, "burn_seventy")?;
+    ensure!((60.0..=75.0).contains(&share), "70 % were expected: {share}");
+    run(&["--flamegraph", &second, "--diff", &first])?;
+    let svg = fs::read_to_string(&second)?;
+    let (_, title) = svg.split_once("<title>burn_seventy (").context("no function")?;
+    let (title, _) = title.split_once(')').context("no end")?;
+    ensure!(title.contains("; ") && title.matches('%').count() == 2, "no difference: {title}");
     Ok(())
 }

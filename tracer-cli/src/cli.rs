@@ -226,7 +226,7 @@ fn run_tool(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<u8> {
             Shape::Snoop(snoop) => snoop::run(session, snoop).await,
             Shape::Dist(dist) => dist::run(session, dist).await,
             Shape::Top(top) => top::run(session, top).await,
-            Shape::Stack(tool) => stack::run(session, tool, symbols).await,
+            Shape::Stack(stacks) => stack::run(session, stacks, tool.about.name, symbols).await,
         }
     })
 }

@@ -9,6 +9,7 @@ pub mod dist;
 pub mod file_io;
 pub mod filter;
 pub mod histogram;
+pub mod off_cpu;
 pub mod record;
 pub mod sock;
 pub mod spans;

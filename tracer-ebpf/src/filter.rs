@@ -70,11 +70,18 @@ pub struct Current {
     pub tid: u32,
 }
 
+/// The current thread, whether the run wants to see it or not.
+#[inline(always)]
+#[must_use]
+pub fn whoever() -> Current {
+    let id = bpf_get_current_pid_tgid();
+    Current { pid: (id >> 32) as u32, tid: id as u32 }
+}
+
 /// The current thread, if the run wants to see it.
 #[inline(always)]
 pub fn current() -> Option<Current> {
-    let id = bpf_get_current_pid_tgid();
-    let current = Current { pid: (id >> 32) as u32, tid: id as u32 };
+    let current = whoever();
     let on = FILTER_ON.load();
     if !wants_ids(on, current.pid, current.tid) {
         return None;

@@ -17,6 +17,7 @@ pub mod filter;
 pub mod follow;
 pub mod hist;
 pub mod kernel;
+pub mod off_cpu;
 pub mod opaque;
 pub mod owner;
 pub mod path;

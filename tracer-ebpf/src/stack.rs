@@ -83,22 +83,38 @@ pub unsafe fn kernel<C>(context: *const C) -> u64 {
 pub unsafe fn key<C>(context: *const C, current: Current) -> Key {
     // SAFETY: as the caller says.
     let (user, kernel) = unsafe { (user(context, current.pid), kernel(context)) };
-    let tid = if STACK_BY_THREAD.load() != 0 { current.tid } else { 0 };
-    let mut key = Key { user, kernel, pid: current.pid, tid, comm: [0; 16] };
+    let mut key = Key { user, kernel, pid: current.pid, tid: tid(current.tid), comm: [0; 16] };
     emit::write_comm(&mut key.comm);
     key
+}
+
+/// A thread's number in a key.
+#[inline(always)]
+#[must_use]
+pub fn tid(tid: u32) -> u32 {
+    if STACK_BY_THREAD.load() != 0 { tid } else { 0 }
 }
 
 /// Counts what a key stands for.
 #[inline(always)]
 pub fn count(key: &Key, total: u64) -> Option<()> {
     let weight = counter::of(&STACK_COUNTS, key)?;
-    // SAFETY: the map's value, aligned and valid as long as the program runs.
+    // SAFETY: the map's value.
+    unsafe { weigh(weight, total) };
+    Some(())
+}
+
+/// Adds to what a key weighs.
+///
+/// # Safety
+/// It must be a map's value.
+#[inline(always)]
+pub unsafe fn weigh(weight: *mut Weight, total: u64) {
+    // SAFETY: as the caller says: aligned and valid as long as the program runs.
     unsafe {
         counter::add(&raw mut (*weight).count, 1);
         counter::add(&raw mut (*weight).total, total);
     }
-    Some(())
 }
 
 #[inline(always)]

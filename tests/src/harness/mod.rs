@@ -3,6 +3,7 @@
 pub mod bpf;
 pub mod disk;
 pub mod extra;
+pub mod frames;
 pub mod lines;
 pub mod load;
 pub mod place;

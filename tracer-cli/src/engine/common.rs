@@ -107,6 +107,31 @@ impl Common {
             eprintln!("tracer: of --filter, the kernel decides: {}", parts.join("; "));
         }
     }
+
+    /// What is traced, for people.
+    #[must_use]
+    pub fn target(&self) -> String {
+        let ids = |what: &str, ids: &[u32]| {
+            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            (!ids.is_empty()).then(|| format!("{what} {}", ids.join(", ")))
+        };
+        let names = |what: &str, names: &[String]| {
+            (!names.is_empty()).then(|| format!("{what} {}", names.join(", ")))
+        };
+        let command: Vec<String> =
+            self.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        let parts = [
+            ids("pid", &self.pid),
+            ids("tid", &self.tid),
+            names("user", &self.uid),
+            names("comm", &self.comm),
+            self.cgroup.as_ref().map(|path| format!("cgroup {}", path.display())),
+            self.container.as_ref().map(|container| format!("container {container}")),
+            (!command.is_empty()).then(|| command.join(" ")),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        if parts.is_empty() { "all processes".to_owned() } else { parts.join(", ") }
+    }
 }
 
 /// `-x`, in tools whose calls can fail.

@@ -13,6 +13,7 @@ pub mod judge;
 pub mod latencies;
 pub mod net;
 pub mod numbers;
+pub mod off_cpu;
 pub mod origin;
 pub mod plan;
 pub mod ready;

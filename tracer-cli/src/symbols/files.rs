@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     fs::File,
     io::{self, Write as _},
-    os::fd::{AsRawFd, FromRawFd},
+    os::{
+        fd::{AsRawFd, FromRawFd},
+        unix::fs::FileExt,
+    },
     path::{Path, PathBuf},
     rc::Rc,
 };
@@ -23,6 +26,8 @@ pub struct Files {
 struct Kept {
     name: Rc<str>,
     file: Option<File>,
+    /// A program or a library; not so the memory that some run-time compilers share by a file.
+    is_program: bool,
 }
 
 impl Files {
@@ -42,9 +47,18 @@ impl Files {
         let name = path.rsplit('/').next().unwrap_or(path);
         let name = if name == "[vdso]" { "vdso" } else { name };
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
-        self.files.push(Kept { name: name.into(), file });
+        let mut magic = [0; 4];
+        let is_program = file
+            .as_ref()
+            .is_none_or(|file| file.read_exact_at(&mut magic, 0).is_err() || magic == *b"\x7fELF");
+        self.files.push(Kept { name: name.into(), file, is_program });
         self.ids.insert(identity.to_owned(), id);
         id
+    }
+
+    /// Whether it may have names of functions.
+    pub fn is_program(&self, id: FileId) -> bool {
+        self.files[id.0 as usize].is_program
     }
 
     /// The last part of its path.

@@ -78,6 +78,9 @@ impl Process {
         let Area { range, identity, path, .. } = &*area;
         let file = area.file.unwrap_or_else(|| files.of_mapping(pid, range, identity, path));
         area.file = Some(file);
+        if !files.is_program(file) {
+            return Some(Place::Memory { pid, address });
+        }
         Some(Place::File { file, offset: address - area.start + area.offset })
     }
 
@@ -106,7 +109,7 @@ impl Area {
         let number = |text| u64::from_str_radix(text, 16).ok();
         let (start, end) = (number(start)?, number(end)?);
         // Memory of special use has a name too, in brackets.
-        let is_file = path.starts_with('/') && !is_no_file(path) || path == "[vdso]";
+        let is_file = path.starts_with('/') || path == "[vdso]";
         Some(Self {
             start,
             end,
@@ -118,13 +121,6 @@ impl Area {
             file: None,
         })
     }
-}
-
-/// Memory that is shared or was made executable by a run-time compiler, which has names like files'.
-fn is_no_file(path: &str) -> bool {
-    ["/memfd:", "/dev/zero", "/anon_hugepage", "//anon", "/SYSV", "/dev/shm/"]
-        .iter()
-        .any(|start| path.starts_with(start))
 }
 
 /// A process's number in its own namespace of processes.

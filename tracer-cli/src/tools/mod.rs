@@ -17,6 +17,8 @@ mod gethostlatency;
 mod hardirqs;
 mod memgrow;
 mod memleak;
+mod offcputime;
+mod offwaketime;
 mod opensnoop;
 mod profile;
 mod runqlat;
@@ -31,6 +33,7 @@ mod tcpretrans;
 mod tcpstates;
 mod tcptop;
 mod vfsstat;
+mod wakeuptime;
 
 /// Every tool, by name.
 #[rustfmt::skip]
@@ -50,6 +53,8 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<hardirqs::Hardirqs>(),
     Entry::of::<memgrow::Memgrow>(),
     Entry::of::<memleak::Memleak>(),
+    Entry::of::<offcputime::Offcputime>(),
+    Entry::of::<offwaketime::Offwaketime>(),
     Entry::of::<opensnoop::Opensnoop>(),
     Entry::of::<profile::Profile>(),
     Entry::of::<runqlat::Runqlat>(),
@@ -64,6 +69,7 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<tcpstates::Tcpstates>(),
     Entry::of::<tcptop::Tcptop>(),
     Entry::of::<vfsstat::Vfsstat>(),
+    Entry::of::<wakeuptime::Wakeuptime>(),
 ];
 
 /// The tool with this name or alias.

@@ -56,6 +56,10 @@ impl Stack for Profile {
         &self.flags
     }
 
+    fn is_on_tracepoints(&self) -> bool {
+        false
+    }
+
     fn counted(&self) -> &'static str {
         "samples"
     }

@@ -1,5 +1,6 @@
 //! The flags of tools that print stacks.
 
+use super::flamegraph::FlameFlags;
 use tracer_common::stack::{KERNEL, USER};
 
 use crate::engine::{common::Interval, interval::Rhythm, plan::Plan};
@@ -26,6 +27,8 @@ pub struct StackFlags {
         value_parser = clap::value_parser!(u32).range(1..=1 << 20), help_heading = "Run")]
     max_stacks: u32,
     #[command(flatten)]
+    pub flame_graph: FlameFlags,
+    #[command(flatten)]
     interval: Interval,
 }
 
@@ -45,6 +48,7 @@ impl StackFlags {
         plan.set("STACK_SIDES", sides);
         plan.set("STACK_BY_THREAD", u32::from(self.by_thread));
         plan.entries("STACK_COUNTS", self.max_stacks);
+        plan.entries("PAIR_COUNTS", self.max_stacks);
         // A stack of the kernel and one of user space for each.
         plan.entries("STACK_IDS", 2 * self.max_stacks);
     }

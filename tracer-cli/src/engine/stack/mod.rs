@@ -1,10 +1,16 @@
 //! The stack shape: stacks with weights, as a tree, folded, as a flame graph, or a row a stack.
 
 mod flags;
+#[cfg(feature = "flamegraph")]
+mod flamegraph;
+#[cfg(not(feature = "flamegraph"))]
+#[path = "no_flamegraph.rs"]
+mod flamegraph;
+mod progress;
 mod seen;
 mod tree;
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use tokio::{
     io::unix::AsyncFd,
@@ -25,6 +31,8 @@ use crate::output::{Clock, Column, Format, Printer, Value, escape};
 use crate::symbols::Symbols;
 
 pub use flags::StackFlags;
+use flamegraph::{About, FlameGraph};
+use progress::Progress;
 use seen::Seen;
 use tree::Tree;
 
@@ -37,8 +45,18 @@ pub trait Stack {
         None
     }
 
+    /// Whether programs that take the stacks sit on tracepoints: then their own part of the stacks is left out.
+    fn is_on_tracepoints(&self) -> bool {
+        true
+    }
+
     /// What is counted, in a word.
     fn counted(&self) -> &'static str;
+
+    /// The map that the kernel side counts in.
+    fn map(&self) -> &'static str {
+        "STACK_COUNTS"
+    }
 
     /// Stacks that stand together in a key, the first one's the tool's own.
     fn parts(&self) -> usize {
@@ -60,7 +78,7 @@ pub trait Stack {
     /// # Errors
     /// If the kernel refuses.
     fn read(&mut self, session: &Session, deltas: &mut Deltas) -> anyhow::Result<Vec<Weighted>> {
-        read_counts(session, deltas)
+        read_counts(session, self.map(), deltas)
     }
 }
 
@@ -90,8 +108,8 @@ pub struct Weighted {
 ///
 /// # Errors
 /// If the kernel refuses.
-pub fn read_counts(session: &Session, deltas: &mut Deltas) -> anyhow::Result<Vec<Weighted>> {
-    let map = session.map("STACK_COUNTS")?;
+pub fn read_counts(session: &Session, map: &str, deltas: &mut Deltas) -> anyhow::Result<Vec<Weighted>> {
+    let map = session.map(map)?;
     let weighted = deltas.read(&map)?.into_iter().filter_map(|delta| {
         let parts = delta.key.chunks(size_of::<Key>()).map(|part| Key::read_from_bytes(part).ok());
         let [count, total] = delta.counters[..] else { return None };
@@ -133,7 +151,12 @@ pub fn columns(tool: &dyn Stack) -> Vec<Column> {
 ///
 /// # Errors
 /// If output can't be written or the command can't be run.
-pub async fn run(mut session: Session, tool: Box<dyn Stack>, symbols: Symbols) -> anyhow::Result<u8> {
+pub async fn run(
+    mut session: Session,
+    tool: Box<dyn Stack>,
+    name: &str,
+    symbols: Symbols,
+) -> anyhow::Result<u8> {
     let is_rows = session.common.view.format() != Format::Table && !tool.flags().folded;
     let columns = if is_rows { columns(tool.as_ref()) } else { Vec::new() };
     let printer = session.printer(&columns)?;
@@ -142,33 +165,40 @@ pub async fn run(mut session: Session, tool: Box<dyn Stack>, symbols: Symbols) -
     let wake = unsafe { AsyncFd::register(ring.fd().try_clone_to_owned()?) }?;
     let rhythm = tool.flags().rhythm();
     let mut report = Report {
+        seen: Seen::new(&ring, symbols, tool.is_on_tracepoints())?,
+        flame_graph: FlameGraph::new(&tool.flags().flame_graph)?,
         tool,
         printer,
-        seen: Seen::new(&ring, symbols)?,
         deltas: Deltas::default(),
         is_rows,
         cut_said: false,
         judge: session.judge.clone(),
     };
-    let every = rhythm.every.unwrap_or(std::time::Duration::from_secs(1 << 30));
+    let every = rhythm.every.unwrap_or(Duration::from_secs(1 << 30));
     let mut ticks = interval_at(Instant::now() + every, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut left = rhythm.limit;
+    let mut progress = Progress::new(&session);
+    let mut seconds = interval(Duration::from_secs(1));
     loop {
         tokio::select! {
             biased;
             ended = session.stopped() => {
                 let stop = ended?;
                 session.detach();
+                progress.clear();
                 report.print(&session)?;
+                report.draw(&session, name)?;
                 return session.finish(stop);
             }
             _ = ticks.tick() => {
+                progress.clear();
                 left = left.map(|left| left - 1);
                 let stop = report.print(&session)?.or((left == Some(0)).then_some(Stop::Done));
                 if let Some(stop) = stop {
+                    report.draw(&session, name)?;
                     return session.finish(stop);
                 }
             }
@@ -176,6 +206,7 @@ pub async fn run(mut session: Session, tool: Box<dyn Stack>, symbols: Symbols) -
                 ready?.clear_ready();
                 report.seen.drain();
             }
+            _ = seconds.tick() => progress.show(&session, report.tool.map(), report.tool.counted())?,
             _ = look.tick() => {
                 session.check_lost()?;
                 report.seen.drain();
@@ -189,6 +220,7 @@ struct Report {
     tool: Box<dyn Stack>,
     printer: Printer,
     seen: Seen,
+    flame_graph: Option<FlameGraph>,
     deltas: Deltas,
     is_rows: bool,
     /// It was said whose stacks are cut.
@@ -216,21 +248,39 @@ impl Report {
                 let print = |values: &[Value<'_>]| self.printer.row(ns, values);
                 with_values(self.tool.as_ref(), &self.seen, stack, print);
             }
-        } else {
-            let tree = self.tree(&weighted);
+        } else if self.flame_graph.is_none() || self.tool.flags().folded {
+            let mut tree = Tree::default();
+            self.grow(&mut tree, &weighted);
             let flags = self.tool.flags();
             let mut out = Vec::new();
             if flags.folded {
                 tree.fold(&mut out);
             } else {
-                let unit = self.tool.unit().map_or(self.tool.counted(), |unit| unit.name);
-                tree.draw(&mut out, unit, flags.min_percent);
+                tree.draw(&mut out, self.unit(), flags.min_percent);
                 self.say_cut(&mut out, &weighted);
             }
             self.printer.text(&out);
         }
+        if let Some(mut graph) = self.flame_graph.take() {
+            self.grow(&mut graph.stacks, &weighted);
+            self.flame_graph = Some(graph);
+        }
         let stop = written(self.printer.flush())?;
         Ok(if judge.is_some_and(|judge| judge.is_broken()) { Some(Stop::Done) } else { stop })
+    }
+
+    /// Draws the flame graph, if one is wanted.
+    fn draw(&self, session: &Session, name: &str) -> anyhow::Result<()> {
+        let Some(graph) = &self.flame_graph else { return Ok(()) };
+        let unit = self.unit();
+        let (target, now) = (session.common.target(), jiff::Zoned::now().strftime("%F %T %Z"));
+        let subtitle = format!("{target}; {now}; {} {unit}", graph.stacks.total());
+        graph.draw(About { title: format!("tracer {name}"), subtitle, unit })
+    }
+
+    /// The unit of weights.
+    fn unit(&self) -> &'static str {
+        self.tool.unit().map_or(self.tool.counted(), |unit| unit.name)
     }
 
     /// Says, once, whose stacks are not whole.
@@ -255,8 +305,7 @@ impl Report {
         weight(self.tool.as_ref(), stack)
     }
 
-    fn tree(&self, weighted: &[Weighted]) -> Tree {
-        let mut tree = Tree::default();
+    fn grow(&self, tree: &mut Tree, weighted: &[Weighted]) {
         for stack in weighted {
             let mut frames = self.frames(&stack.parts);
             if !self.tool.flags().folded {
@@ -264,7 +313,6 @@ impl Report {
             }
             tree.add(&frames, self.weight(stack));
         }
-        tree
     }
 
     /// A whole stack, the outermost first: whose it is, its functions, and what woke it from there on back.

@@ -19,18 +19,20 @@ pub struct Seen {
     ring: RingBuffer,
     stacks: HashMap<u64, Box<[Place]>>,
     symbols: Symbols,
+    /// Stacks end with what leads from a tracepoint to tracer's own program.
+    on_tracepoints: bool,
 }
 
 impl Seen {
     /// # Errors
     /// If mapping the ring buffer fails.
-    pub fn new(ring: &Map, symbols: Symbols) -> std::io::Result<Self> {
-        Ok(Self { ring: RingBuffer::new(ring)?, stacks: HashMap::new(), symbols })
+    pub fn new(ring: &Map, symbols: Symbols, on_tracepoints: bool) -> std::io::Result<Self> {
+        Ok(Self { ring: RingBuffer::new(ring)?, stacks: HashMap::new(), symbols, on_tracepoints })
     }
 
     /// Takes what was told.
     pub fn drain(&mut self) {
-        let Self { ring, stacks, symbols } = self;
+        let Self { ring, stacks, symbols, .. } = self;
         ring.drain(usize::MAX, |record| {
             if let Ok((stack, frames)) = Stack::ref_from_prefix(record) {
                 let words = frames.chunks_exact(8).filter_map(|word| word.first_chunk::<8>());
@@ -70,13 +72,18 @@ impl Seen {
         let Some(places) = self.stacks.get(&id) else { return Vec::new() };
         let names = places.iter().rev().flat_map(|place| self.symbols.names(*place));
         let mut names: Vec<Rc<str>> = names.cloned().collect();
-        // What leads from a tracepoint to tracer's own program is of no interest.
-        if let Some(own) = names.iter().rposition(|name| !is_own(name)) {
-            names.truncate(own + 1);
+        let last = names.len().saturating_sub(OWN_FRAMES);
+        if let Some(own) = names[last..].iter().position(|name| self.on_tracepoints && is_own(name)) {
+            names.truncate(last + own);
         }
+        // Of code without names, one frame says as much as many.
+        names.dedup_by(|a, b| a == b && a.starts_with("[anon"));
         names
     }
 }
+
+/// As many frames there are at most between a tracepoint and the program that takes the stack.
+const OWN_FRAMES: usize = 6;
 
 /// Whether this is a function of the kernel that calls programs on tracepoints, or such a program.
 fn is_own(name: &str) -> bool {

@@ -53,6 +53,12 @@ impl Tree {
         child
     }
 
+    /// What all stacks weigh.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.nodes.first().map_or(0, |root| root.total)
+    }
+
     /// The heaviest first.
     fn children_of(&self, node: usize) -> Vec<usize> {
         let mut children = self.nodes.get(node).map_or_else(Vec::new, |node| node.children.clone());
@@ -84,7 +90,7 @@ impl Tree {
 
     /// Draws the tree for people: a function a line, deeper ones to the right where paths part.
     pub fn draw(&self, out: &mut Vec<u8>, unit: &str, min_percent: f64) {
-        let all = self.nodes.first().map_or(0, |root| root.total);
+        let all = self.total();
         let percent = |weight: u64| weight as f64 * 100.0 / all.max(1) as f64;
         let _ = writeln!(out, "{:>7} {:>7} {:>12}  FUNCTION", "TOTAL%", "SELF%", unit.to_uppercase());
         let mut waiting = vec![(0, 0)];

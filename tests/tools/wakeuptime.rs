@@ -1,0 +1,44 @@
+//! wakeuptime: how long threads sleep, and where in its code a thread is that wakes them.
+
+use super::offwaketime::wakes_seen_by;
+use crate::{
+    harness::{Result, Suite, Test, ensure},
+    standard::{Events, Shape, Standard, nothing},
+};
+
+pub const SUITE: Suite = Suite {
+    name: "wakeuptime",
+    standard: Some(Standard {
+        tool: "wakeuptime",
+        shape: Shape::Stack,
+        args: &[],
+        keys: &[
+            "pid",
+            "tid",
+            "comm",
+            "user_stack",
+            "kernel_stack",
+            "waker_pid",
+            "waker_tid",
+            "waker_comm",
+            "waker_user_stack",
+            "waker_kernel_stack",
+            "count",
+            "total_us",
+        ],
+        table: &[],
+        load: &["woken", "3"],
+        events: Events::AtLeast(3),
+        of_children: false,
+        needs: nothing,
+    }),
+    tests: &[Test::new("tells_who_wakes_whom", tells_who_wakes_whom)],
+    workloads: &[],
+};
+
+fn tells_who_wakes_whom() -> Result<()> {
+    let rows = wakes_seen_by("wakeuptime")?;
+    let has_stack = rows.iter().any(|row| !row["user_stack"].is_null() || !row["kernel_stack"].is_null());
+    ensure!(!has_stack, "a sleeper's stack, which is not wanted: {rows:?}");
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! Flame graphs, which inferno draws.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use inferno::{differential, flamegraph};
+
+use super::tree::Tree;
+
+#[derive(clap::Args, Clone, Debug)]
+pub struct FlameFlags {
+    /// Draw a flame graph (SVG), of the whole run
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    flamegraph: Option<PathBuf>,
+    /// With --flamegraph: colour what has changed since these folded stacks
+    #[arg(long, value_name = "FOLDED", requires = "flamegraph", help_heading = "Output")]
+    diff: Option<PathBuf>,
+}
+
+/// A flame graph that is to be drawn at the run's end.
+pub struct FlameGraph {
+    path: PathBuf,
+    /// The folded stacks that it is compared with.
+    before: Option<String>,
+    pub stacks: Tree,
+}
+
+/// What a flame graph says of itself.
+pub struct About {
+    pub title: String,
+    pub subtitle: String,
+    pub unit: &'static str,
+}
+
+impl FlameGraph {
+    /// The flame graph that is asked for.
+    ///
+    /// # Errors
+    /// If what it is compared with can't be read.
+    pub fn new(flags: &FlameFlags) -> anyhow::Result<Option<Self>> {
+        let Some(path) = flags.flamegraph.clone() else { return Ok(None) };
+        let before = flags.diff.as_deref().map(read_folded).transpose()?;
+        Ok(Some(Self { path, before, stacks: Tree::default() }))
+    }
+
+    /// Draws it into its file; nothing if there are no stacks.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn draw(&self, about: About) -> anyhow::Result<()> {
+        let mut folded = Vec::new();
+        self.stacks.fold(&mut folded);
+        if let Some(before) = &self.before {
+            let mut both = Vec::new();
+            let options = differential::Options { normalize: true, ..Default::default() };
+            differential::from_readers(options, before.as_bytes(), &folded[..], &mut both)?;
+            folded = both;
+        }
+        if folded.is_empty() {
+            eprintln!("tracer: no stacks were seen, so there is no {}", self.path.display());
+            return Ok(());
+        }
+        let mut options = flamegraph::Options::default();
+        options.title = about.title;
+        options.subtitle = Some(about.subtitle);
+        options.count_name = about.unit.to_owned();
+        let mut svg = Vec::new();
+        flamegraph::from_reader(&mut options, &folded[..], &mut svg)
+            .context("drawing the flame graph failed")?;
+        fs::write(&self.path, svg).with_context(|| format!("--flamegraph {}", self.path.display()))
+    }
+}
+
+/// Reads folded stacks, a line each: `outer;inner WEIGHT`.
+fn read_folded(path: &Path) -> anyhow::Result<String> {
+    let text = fs::read_to_string(path).with_context(|| format!("--diff {}", path.display()))?;
+    let is_folded =
+        |line: &str| line.rsplit_once(' ').is_some_and(|(_, weight)| weight.parse::<u64>().is_ok());
+    if let Some(line) = text.lines().position(|line| !line.is_empty() && !is_folded(line)) {
+        bail!("--diff {}: line {} is no folded stack", path.display(), line + 1);
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+
+    fn graph(path: &Path, before: Option<&str>) -> String {
+        let mut stacks = Tree::default();
+        for (stack, weight) in [("p;<main>;a", 60), ("p;<main>;b", 40)] {
+            let frames: Vec<Rc<str>> = stack.split(';').map(Rc::from).collect();
+            stacks.add(&frames, weight);
+        }
+        let graph = FlameGraph { path: path.to_owned(), before: before.map(str::to_owned), stacks };
+        let about = About { title: "a title".to_owned(), subtitle: "pid 1".to_owned(), unit: "samples" };
+        graph.draw(about).unwrap();
+        fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn names_and_shares_are_in_the_picture() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let svg = graph(file.path(), None);
+        for part in ["<svg", "a title", "pid 1", "&lt;main&gt;", "<title>a (60 samples, 60.00%)</title>"] {
+            assert!(svg.contains(part), "{part}: {svg}");
+        }
+    }
+
+    #[test]
+    fn differences_are_told() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let svg = graph(file.path(), Some("p;<main>;a 20\np;<main>;b 80\n"));
+        assert!(svg.contains("<title>a (60 samples, 60.00%; +40.00%)</title>"), "{svg}");
+    }
+
+    #[test]
+    fn what_is_not_folded_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "a;b 1\nno weight\n").unwrap();
+        let error = read_folded(file.path()).unwrap_err();
+        assert!(error.to_string().ends_with("line 2 is no folded stack"), "{error}");
+    }
+}

@@ -1,0 +1,1 @@
+//! offcputime counts by [`crate::stack::Key`].

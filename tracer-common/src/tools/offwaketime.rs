@@ -1,0 +1,1 @@
+//! offwaketime counts by [`crate::off_cpu::Pair`].

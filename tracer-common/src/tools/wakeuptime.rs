@@ -1,0 +1,1 @@
+//! wakeuptime counts by [`crate::off_cpu::Pair`].

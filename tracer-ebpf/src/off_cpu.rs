@@ -1,0 +1,155 @@
+//! Threads without a CPU: since when, where in their code, and who woke them.
+
+use aya_ebpf::{Global, bindings::BPF_NOEXIST, macros::map, maps::HashMap};
+use tracer_common::{
+    off_cpu::{Pair, RUNNING},
+    stack::{Key, NO_STACK, Weight},
+};
+
+use crate::{
+    clock::now, counter, emit, filter, kernel::task_struct, program::Args, ptr::Ptr, runq::DEAD, stack,
+};
+
+/// Only times from here, in nanoseconds,
+#[unsafe(no_mangle)]
+static AWAY_MIN_NS: Global<u64> = Global::new(0);
+/// to here.
+#[unsafe(no_mangle)]
+static AWAY_MAX_NS: Global<u64> = Global::new(u64::MAX);
+/// Only threads that go in one of these states; `RUNNING` is a bit here.
+#[unsafe(no_mangle)]
+static AWAY_STATES: Global<u32> = Global::new(u32::MAX);
+/// Threads of the kernel count too.
+#[unsafe(no_mangle)]
+static AWAY_KERNEL: Global<u32> = Global::new(0);
+
+/// A thread's absence.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Away {
+    /// 0 while it has a CPU.
+    since: u64,
+    user: u64,
+    kernel: u64,
+    /// Who woke it; nobody if it could run all the time.
+    waker: Key,
+}
+
+/// By tid. A thread's entry stays as long as the thread lives, which costs less than to add and remove one at
+/// each switch.
+#[map]
+static AWAY: HashMap<u32, Away> = HashMap::with_max_entries(1, 0);
+
+/// What is counted by threads and their wakers.
+#[map]
+static PAIR_COUNTS: HashMap<Pair, Weight> = HashMap::with_max_entries(1, 0);
+
+/// Nobody, nowhere.
+const NOBODY: Key = Key { user: NO_STACK, kernel: NO_STACK, pid: 0, tid: 0, comm: [0; 16] };
+
+/// `sched_switch(preempt, prev, next, ...)`: the previous thread goes; notes its stacks if `STACKS`.
+#[inline(always)]
+pub fn goes<const STACKS: bool, const DIRECT: bool>(args: Args<DIRECT>) {
+    let task: Ptr<task_struct, DIRECT> = args.ptr(1);
+    let state = task.state();
+    if state & DEAD != 0 {
+        let _ = AWAY.remove(task.tid() as u32);
+        return;
+    }
+    // One that is preempted on its way to sleep could run on.
+    let state = if state == 0 || args.get(0) & 1 != 0 { RUNNING } else { state };
+    // The idle threads, one for each CPU, all have the tid 0.
+    let is_wanted = state & AWAY_STATES.load() != 0
+        && task.tid() != 0
+        && (AWAY_KERNEL.load() != 0 || !task.mm().is_null())
+        && filter::task(task);
+    if !is_wanted {
+        return;
+    }
+    // The previous thread is the current one still.
+    // SAFETY: the context is what the kernel gave the program.
+    let (user, kernel) = match STACKS {
+        true => unsafe { (stack::user(args.context(), task.pid() as u32), stack::kernel(args.context())) },
+        false => (NO_STACK, NO_STACK),
+    };
+    let away = Away { since: now(), user, kernel, waker: NOBODY };
+    note(task.tid() as u32, &away);
+}
+
+#[inline(always)]
+fn note(tid: u32, away: &Away) {
+    match AWAY.get_ptr_mut(tid) {
+        // SAFETY: the map's value; a thread is switched on one CPU at a time.
+        Some(known) => unsafe { *known = *away },
+        None if AWAY.insert(tid, away, BPF_NOEXIST.into()).is_err() => emit::lost(),
+        None => {}
+    }
+}
+
+/// The absence of a thread, if it is away.
+#[inline(always)]
+fn of<const DIRECT: bool>(task: Ptr<task_struct, DIRECT>) -> Option<&'static mut Away> {
+    // SAFETY: as above; a thread is woken once, and switched in afterwards.
+    let away = unsafe { &mut *AWAY.get_ptr_mut(task.tid() as u32)? };
+    (away.since != 0).then_some(away)
+}
+
+/// Ends an absence: how long it was, if that is a time that is wanted.
+#[inline(always)]
+fn end(away: &mut Away) -> Option<u64> {
+    let ns = now().saturating_sub(core::mem::replace(&mut away.since, 0));
+    (ns >= AWAY_MIN_NS.load() && ns <= AWAY_MAX_NS.load()).then_some(ns)
+}
+
+/// Whose stacks were noted.
+#[inline(always)]
+fn key<const DIRECT: bool>(task: Ptr<task_struct, DIRECT>, away: &Away) -> Key {
+    let tid = stack::tid(task.tid() as u32);
+    Key { user: away.user, kernel: away.kernel, pid: task.pid() as u32, tid, comm: task.comm() }
+}
+
+/// `sched_switch(preempt, prev, next, ...)`: the next thread is back, and its time counts by its stacks.
+#[inline(always)]
+pub fn comes_back<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
+    let task: Ptr<task_struct, DIRECT> = args.ptr(2);
+    let away = of(task)?;
+    let ns = end(away)?;
+    stack::count(&key(task, away), ns)
+}
+
+/// The same, by its stacks and by what woke it.
+#[inline(always)]
+pub fn comes_back_woken<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
+    let task: Ptr<task_struct, DIRECT> = args.ptr(2);
+    let away = of(task)?;
+    let ns = end(away)?;
+    count(&Pair { sleeper: key(task, away), waker: away.waker }, ns)
+}
+
+/// `sched_waking(task)`: notes who wakes it.
+#[inline(always)]
+pub fn is_woken<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
+    let away = of(args.ptr::<task_struct>(0))?;
+    // SAFETY: the context is what the kernel gave the program.
+    away.waker = unsafe { stack::key(args.context(), filter::whoever()) };
+    Some(())
+}
+
+/// `sched_waking(task)`: its time counts by who wakes it.
+#[inline(always)]
+pub fn ends_sleep<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
+    let task: Ptr<task_struct, DIRECT> = args.ptr(0);
+    let away = of(task)?;
+    let ns = end(away)?;
+    // SAFETY: as above.
+    let waker = unsafe { stack::key(args.context(), filter::whoever()) };
+    count(&Pair { sleeper: key(task, away), waker }, ns)
+}
+
+#[inline(always)]
+fn count(pair: &Pair, ns: u64) -> Option<()> {
+    let weight = counter::of(&PAIR_COUNTS, pair)?;
+    // SAFETY: the map's value.
+    unsafe { stack::weigh(weight, ns) };
+    Some(())
+}
