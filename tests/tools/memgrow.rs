@@ -4,7 +4,7 @@ use std::{arch::global_asm, ffi::c_void, fs, ptr};
 
 use crate::{
     harness::{
-        Gate, Load, Result, Scratch, Suite, Test, Tool, Value, Workload, ensure, equal, json,
+        Context, Gate, Load, Result, STACKS_ARE_CUT, Scratch, Suite, Test, Tool, Value, Workload, ensure, equal, json,
         load::{count, this_program},
         rows, tracer,
     },
@@ -29,6 +29,7 @@ pub const SUITE: Suite = Suite {
         Test::new("tells_who_touches_memory", tells_who_touches_memory),
         Test::new("sees_a_program_from_its_start", sees_a_program_from_its_start),
         Test::new("tells_who_maps_memory", tells_who_maps_memory),
+        Test::new("tells_once_whose_stacks_are_cut", tells_once_whose_stacks_are_cut),
     ],
     workloads: &[Workload::new("touches", touches)],
 };
@@ -125,4 +126,18 @@ fn tells_who_maps_memory() -> Result<()> {
     let rows = tool.interrupt()?.ok()?.rows()?;
     let sizes: Vec<u64> = rows.iter().map(|row| rows::number(row, "growth_bytes")).collect();
     equal("mappings of that size", sizes.iter().filter(|&&size| size == 4001 * PAGE as u64).count(), 1)
+}
+
+/// The program of the tests keeps no frame pointers in its own functions.
+fn tells_once_whose_stacks_are_cut() -> Result<()> {
+    for (args, told) in [(&[][..], 1), (&["--quiet"][..], 0)] {
+        let mut load = Load::start(&["touches", "997"])?;
+        let tool = Tool::json("memgrow", &[args, &["-p", &load.pid(), "0.01"]].concat())?;
+        load.finish()?;
+        let output = tool.interrupt()?.ok()?;
+        let name = this_program()?.file_name().context("no name")?.to_string_lossy().into_owned();
+        let expected = format!("{STACKS_ARE_CUT}{name}\n").repeat(told);
+        equal("stderr", &output.stderr, &expected)?;
+    }
+    Ok(())
 }

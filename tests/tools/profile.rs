@@ -138,6 +138,11 @@ fn folds_stacks() -> Result<()> {
     let tool = Tool::text("profile", &["--hz", "4999", "--folded", "-U", "-p", &load.pid()])?;
     load.finish()?;
     let output = tool.interrupt()?.ok()?;
+    // Rows alone: what else there is to say goes to stderr.
+    for line in output.lines()? {
+        let weight = line.rsplit_once(' ').map(|(_, weight)| weight.parse::<u64>());
+        ensure!(matches!(weight, Some(Ok(1..))), "no folded stack: {line}");
+    }
     for stack in BURNERS {
         let start = format!("a:b 1;{} ", stack.join(";"));
         let line = output.lines()?.into_iter().find_map(|line| line.strip_prefix(&start));

@@ -24,7 +24,7 @@ pub use load::{Gate, Load};
 pub use place::{Cgroup, Place, Scratch};
 pub use rows::equal;
 pub use serde_json::{Value, json};
-pub use tool::{Output, Tool, tracer};
+pub use tool::{Output, STACKS_ARE_CUT, Tool, tracer};
 
 use crate::standard::Standard;
 

@@ -52,14 +52,14 @@ pub fn frames<T: AsRef<str>>(out: &mut Vec<u8>, frames: &[T]) {
         if index > 0 {
             out.push(b';');
         }
-        self::frame(out, frame.as_ref());
+        self::frame(out, frame.as_ref().as_bytes());
     }
 }
 
 /// A function of a stack, which others may follow.
-pub fn frame(out: &mut Vec<u8>, name: &str) {
+pub fn frame(out: &mut Vec<u8>, name: &[u8]) {
     let start = out.len();
-    text(out, name.as_bytes());
+    text(out, name);
     out[start..].iter_mut().filter(|byte| **byte == b';').for_each(|byte| *byte = b':');
 }
 

@@ -87,14 +87,12 @@ fn read_folded(path: &Path) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
-    use super::*;
+    use super::{super::tree::Frame, *};
 
     fn graph(path: &Path, before: Option<&str>) -> String {
         let mut stacks = Tree::default();
         for (stack, weight) in [("p;<main>;a", 60), ("p;<main>;b", 40)] {
-            let frames: Vec<Rc<str>> = stack.split(';').map(Rc::from).collect();
+            let frames: Vec<Frame> = stack.split(';').map(|name| name.as_bytes().into()).collect();
             stacks.add(&frames, weight);
         }
         let graph = FlameGraph { path: path.to_owned(), before: before.map(str::to_owned), stacks };

@@ -34,7 +34,7 @@ pub use flags::StackFlags;
 use flamegraph::{About, FlameGraph};
 use progress::Progress;
 use seen::Seen;
-use tree::Tree;
+use tree::{Frame, Tree};
 
 /// A tool that prints stacks.
 pub trait Stack {
@@ -257,7 +257,6 @@ impl Report {
                 tree.fold(&mut out);
             } else {
                 tree.draw(&mut out, self.unit(), flags.min_percent);
-                self.say_cut(&mut out, &weighted);
             }
             self.printer.text(&out);
         }
@@ -266,6 +265,9 @@ impl Report {
             self.flame_graph = Some(graph);
         }
         let stop = written(self.printer.flush())?;
+        if !session.common.quiet {
+            self.say_cut(&weighted);
+        }
         Ok(if judge.is_some_and(|judge| judge.is_broken()) { Some(Stop::Done) } else { stop })
     }
 
@@ -284,21 +286,20 @@ impl Report {
     }
 
     /// Says, once, whose stacks are not whole.
-    fn say_cut(&mut self, out: &mut Vec<u8>, weighted: &[Weighted]) {
+    fn say_cut(&mut self, weighted: &[Weighted]) {
         const NAMES: usize = 5;
         let cut = self.seen.cut(weighted);
         if cut.is_empty() || std::mem::replace(&mut self.cut_said, true) {
             return;
         }
-        out.extend_from_slice(b"stacks are cut where binaries were built without frame pointers: ");
+        let mut files = Vec::new();
         for (index, (file, _)) in cut.iter().take(NAMES).enumerate() {
-            out.extend_from_slice(if index > 0 { b", " } else { b"" });
-            escape::text(out, file.as_bytes());
+            files.extend_from_slice(if index > 0 { b", " } else { b"" });
+            escape::text(&mut files, file.as_bytes());
         }
-        if cut.len() > NAMES {
-            out.extend_from_slice(format!(" and {} more", cut.len() - NAMES).as_bytes());
-        }
-        out.push(b'\n');
+        let more = if cut.len() > NAMES { format!(" and {} more", cut.len() - NAMES) } else { String::new() };
+        let files = String::from_utf8_lossy(&files);
+        eprintln!("tracer: stacks are cut where binaries were built without frame pointers: {files}{more}");
     }
 
     fn weight(&self, stack: &Weighted) -> u64 {
@@ -309,21 +310,21 @@ impl Report {
         for stack in weighted {
             let mut frames = self.frames(&stack.parts);
             if !self.tool.flags().folded {
-                frames.extend(self.tool.note(stack).map(Rc::from));
+                frames.extend(self.tool.note(stack).map(|note| note.into_bytes().into()));
             }
             tree.add(&frames, self.weight(stack));
         }
     }
 
     /// A whole stack, the outermost first: whose it is, its functions, and what woke it from there on back.
-    fn frames(&self, parts: &[Key]) -> Vec<Rc<str>> {
+    fn frames(&self, parts: &[Key]) -> Vec<Frame> {
         let mut frames = Vec::new();
         for (index, part) in parts.iter().enumerate() {
             let mut own = vec![self.name(part)];
-            own.extend(self.seen.names(part.user));
-            own.extend(self.seen.names(part.kernel));
+            own.extend(self.seen.names(part.user).into_iter().map(Frame::from));
+            own.extend(self.seen.names(part.kernel).into_iter().map(Frame::from));
             if index > 0 {
-                frames.push("--".into());
+                frames.push((*b"--").into());
                 own.reverse();
             }
             frames.extend(own);
@@ -331,12 +332,12 @@ impl Report {
         frames
     }
 
-    fn name(&self, part: &Key) -> Rc<str> {
-        let comm = String::from_utf8_lossy(until_nul(&part.comm));
-        match part.tid {
-            0 => comm.as_ref().into(),
-            tid => format!("{comm}/{tid}").into(),
+    fn name(&self, part: &Key) -> Frame {
+        let mut name = until_nul(&part.comm).to_vec();
+        if part.tid != 0 {
+            name.extend_from_slice(format!("/{}", part.tid).as_bytes());
         }
+        name.into()
     }
 }
 

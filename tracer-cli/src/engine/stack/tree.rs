@@ -4,16 +4,19 @@ use std::{collections::HashMap, io::Write as _, rc::Rc};
 
 use crate::output::escape;
 
+/// A function's name, or that of a program, in whatever bytes it has.
+pub type Frame = Rc<[u8]>;
+
 /// A tree of functions, each below the one that called it.
 #[derive(Default)]
 pub struct Tree {
     /// The first is the root, which is no function.
     nodes: Vec<Node>,
-    children: HashMap<(usize, Rc<str>), usize>,
+    children: HashMap<(usize, Frame), usize>,
 }
 
 struct Node {
-    name: Rc<str>,
+    name: Frame,
     children: Vec<usize>,
     /// What it weighs, with all that it called and without.
     total: u64,
@@ -21,16 +24,16 @@ struct Node {
 }
 
 impl Node {
-    fn new(name: Rc<str>) -> Self {
+    fn new(name: Frame) -> Self {
         Self { name, children: Vec::new(), total: 0, own: 0 }
     }
 }
 
 impl Tree {
     /// Adds a stack, the outermost function first.
-    pub fn add(&mut self, frames: &[Rc<str>], weight: u64) {
+    pub fn add(&mut self, frames: &[Frame], weight: u64) {
         if self.nodes.is_empty() {
-            self.nodes.push(Node::new("".into()));
+            self.nodes.push(Node::new(Frame::default()));
         }
         let mut at = 0;
         self.nodes[at].total += weight;
@@ -41,7 +44,7 @@ impl Tree {
         self.nodes[at].own += weight;
     }
 
-    fn child(&mut self, parent: usize, name: &Rc<str>) -> usize {
+    fn child(&mut self, parent: usize, name: &Frame) -> usize {
         let key = (parent, Rc::clone(name));
         if let Some(child) = self.children.get(&key) {
             return *child;
@@ -104,7 +107,7 @@ impl Tree {
                     percent(*own),
                     ""
                 );
-                escape::text(out, name.as_bytes());
+                escape::text(out, name);
                 out.push(b'\n');
             }
             let children = self.children_of(node);
@@ -124,7 +127,7 @@ mod tests {
     fn tree(stacks: &[(&str, u64)]) -> Tree {
         let mut tree = Tree::default();
         for (stack, weight) in stacks {
-            let frames: Vec<Rc<str>> = stack.split(' ').map(Rc::from).collect();
+            let frames: Vec<Frame> = stack.split(' ').map(|name| name.as_bytes().into()).collect();
             tree.add(&frames, *weight);
         }
         tree
@@ -142,10 +145,10 @@ mod tests {
     #[test]
     fn names_cannot_forge_frames_or_lines() {
         let mut tree = Tree::default();
-        tree.add(&["a;b 9\nc 1\x1b[2J".into()], 1);
+        tree.add(&[(*b"a;b 9\nc 1\x1b[2J\xff").into()], 1);
         let mut out = Vec::new();
         tree.fold(&mut out);
-        assert_eq!(String::from_utf8(out).unwrap(), "a:b 9\\nc 1\\x1b[2J 1\n");
+        assert_eq!(String::from_utf8(out).unwrap(), "a:b 9\\nc 1\\x1b[2J\\xff 1\n");
     }
 
     #[test]
