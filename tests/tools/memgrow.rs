@@ -4,7 +4,8 @@ use std::{arch::global_asm, ffi::c_void, fs, ptr};
 
 use crate::{
     harness::{
-        Context, Gate, Load, Result, STACKS_ARE_CUT, Scratch, Suite, Test, Tool, Value, Workload, ensure, equal, json,
+        Context, Gate, Load, Result, STACKS_ARE_CUT, Scratch, Suite, Test, Tool, Value, Workload, ensure,
+        equal, json,
         load::{count, this_program},
         rows, tracer,
     },

@@ -368,8 +368,7 @@ fn code(status: ExitStatus) -> i32 {
 }
 
 /// What stack tools say before they name binaries without frame pointers.
-pub const STACKS_ARE_CUT: &str =
-    "tracer: stacks are cut where binaries were built without frame pointers: ";
+pub const STACKS_ARE_CUT: &str = "tracer: stacks are cut where binaries were built without frame pointers: ";
 
 /// What a run has left.
 pub struct Output {
