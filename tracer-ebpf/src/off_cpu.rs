@@ -66,11 +66,11 @@ pub fn goes<const STACKS: bool, const DIRECT: bool>(args: Args<DIRECT>) {
     if !is_wanted {
         return;
     }
-    // The previous thread is the current one still.
-    // SAFETY: the context is what the kernel gave the program.
-    let (user, kernel) = match STACKS {
-        true => unsafe { (stack::user(args.context(), task.pid() as u32), stack::kernel(args.context())) },
-        false => (NO_STACK, NO_STACK),
+    let (user, kernel) = if STACKS {
+        // SAFETY: the context is what the kernel gave the program. The previous thread is the current one still.
+        unsafe { (stack::user(args.context(), task.pid() as u32), stack::kernel(args.context())) }
+    } else {
+        (NO_STACK, NO_STACK)
     };
     let away = Away { since: now(), user, kernel, waker: NOBODY };
     note(task.tid() as u32, &away);
