@@ -12,6 +12,7 @@ use crate::{
     error::{FAILED, FAILED_WITH_COMMAND, Failure},
     help, list, objects,
     output::Column,
+    replay::Replay,
     symbols::Symbols,
     tool::{Entry, Shape},
     tools,
@@ -87,6 +88,7 @@ fn run(mut args: Vec<OsString>) -> anyhow::Result<u8> {
     match command().try_get_matches_from(args)?.subcommand() {
         Some(("list", matches)) => list::run(matches.get_flag("json")),
         Some(("doctor", matches)) => doctor::run(matches.get_flag("json")),
+        Some(("replay", matches)) => Replay::from_arg_matches(matches)?.run(),
         Some(("help", matches)) => help(matches),
         Some(("completions", matches)) => completions(matches),
         _ => Err(Failure::Usage(unknown_tool(&name)).into()),
@@ -98,8 +100,9 @@ fn base_name(path: &Path) -> String {
 }
 
 /// tracer's own commands, and one for each tool.
-fn command() -> Command {
+pub fn command() -> Command {
     let json = || clap::arg!(--json "As JSON");
+    let pages = tools::names().chain(help::COMMANDS.iter().map(|(name, _)| *name));
     let mut command = Command::new("tracer")
         .version(env!("CARGO_PKG_VERSION"))
         .about("eBPF tracing tools in one static binary")
@@ -114,11 +117,17 @@ fn command() -> Command {
                 .arg(json()),
         )
         .subcommand(
+            // The flags' struct brings a description of its own.
+            Replay::augment_args(Command::new("replay"))
+                .about("Print again what a run with --json has recorded")
+                .long_about(None),
+        )
+        .subcommand(
             Command::new("help")
                 .about("Show the page of a tool: what it is for, flags, columns, examples, caveats")
                 .arg(
-                    clap::arg!([TOOL] "The tool; without it, the list of all")
-                        .value_parser(tools::names().collect::<Vec<_>>())
+                    clap::arg!([TOOL] "The tool, or another command; without it, the list of all")
+                        .value_parser(pages.collect::<Vec<_>>())
                         .hide_possible_values(true),
                 )
                 .arg(clap::arg!(--man "As source for man(1)")),
@@ -150,7 +159,7 @@ fn help(matches: &ArgMatches) -> anyhow::Result<u8> {
     if tool.is_none() && !as_man {
         return list::print(&command().render_long_help().to_string());
     }
-    help::run(tool, as_man, tool_command)
+    help::run(tool, as_man, &command(), tool_command)
 }
 
 fn completions(matches: &ArgMatches) -> anyhow::Result<u8> {
@@ -193,19 +202,19 @@ fn distance(a: &str, b: &str) -> usize {
 fn run_tool(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<u8> {
     let mut command = tool_command(tool);
     if args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--help" || arg == "-h") {
-        command = command.after_help(columns_help(&default_columns(tool)?));
+        command = command.after_help(columns_help(&defaults(tool)?.1.judged()));
     }
     let called = args.first().map(|name| base_name(Path::new(name))).unwrap_or_default();
     let matches = command.try_get_matches_from(args)?;
     let mut common = Common::from_arg_matches(&matches)?;
     let (mut plan, mut shape) = prepare(tool, &matches, &common, &called)?;
-    let columns = shape.columns();
+    let judged = shape.judged();
     if common.view.list_columns {
-        return list::print(&common.view.list(&columns));
+        return list::print(&common.view.list(&judged));
     }
     // What can't be printed is told before anything is loaded.
-    common.view.layout(&columns)?;
-    let judge = common.view.judge(columns)?.map(Rc::new);
+    common.view.layout(&shape.columns())?;
+    let judge = common.view.judge(judged)?.map(Rc::new);
     if let Some(pushed) = judge.as_ref().map(|judge| judge.pushed()).filter(|pushed| !pushed.is_empty()) {
         common.push(pushed);
         (plan, shape) = prepare(tool, &matches, &common, &called)?;

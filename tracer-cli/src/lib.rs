@@ -13,6 +13,7 @@ mod help;
 mod list;
 mod objects;
 mod output;
+mod replay;
 mod symbols;
 mod system;
 mod tool;

@@ -5,7 +5,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use crate::{
     engine::{
         Plan,
-        dist::Dist,
+        dist::{self, Dist},
         origin,
         snoop::Snoop,
         stack::{self, Stack},
@@ -71,6 +71,14 @@ impl Shape {
             Self::Top(top) => origin::extend(top.columns()),
             Self::Stack(tool) => stack::columns(tool.as_ref()),
             Self::Dist(_) => Vec::new(),
+        }
+    }
+
+    /// What conditions are about: the columns, or what is told of a histogram.
+    pub fn judged(&mut self) -> Vec<Column> {
+        match self {
+            Self::Dist(dist) => dist::columns_of(dist.as_mut()),
+            _ => self.columns(),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::report;
 use crate::setup::packages;
 use crate::workspace::{HOST_TARGET, Workspace};
 
-const TARGETS: &[&str] = &["btf", "format"];
+const TARGETS: &[&str] = &["btf", "format", "filter", "recording"];
 /// What instruments the code, as cargo-fuzz has it; no sanitizer, since the code is safe Rust.
 const FLAGS: &[&str] = &[
     "--cfg=fuzzing",

@@ -13,6 +13,7 @@ pub const SUITE: Suite = Suite {
         Test::new("a_filter_takes_the_thresholds_place", a_filter_takes_the_thresholds_place),
         Test::new("limits_are_on_rows_that_match", limits_are_on_rows_that_match),
         Test::new("a_forbidden_row_ends_the_run", a_forbidden_row_ends_the_run),
+        Test::new("histograms_are_judged", histograms_are_judged),
         Test::new("a_forbidden_row_ends_a_command", a_forbidden_row_ends_a_command),
         Test::new("every_expectation_must_be_met", every_expectation_must_be_met),
         Test::new("a_commands_own_failure_wins", a_commands_own_failure_wins),
@@ -127,6 +128,21 @@ fn a_forbidden_row_ends_the_run() -> Result<()> {
     let tool = Tool::json("syscount", &args)?;
     load.finish()?;
     is_told(&tool.interrupt()?, "syscall=open count=")
+}
+
+/// By what they are of, and by their count and percentiles.
+fn histograms_are_judged() -> Result<()> {
+    let run = |conditions: &[&str]| {
+        let mut load = Load::start(&["file-reads", "23"])?;
+        let tool = Tool::json("fsdist", &[&["-p", &load.pid()], conditions].concat())?;
+        load.finish()?;
+        tool.interrupt()
+    };
+    let own = "operation == read && count == 23";
+    let rows = run(&["--filter", "operation == read", "--expect", own])?.ok()?.rows()?;
+    rows::are(&rows, &[json!({ "operation": "read", "count": 23 })])?;
+    is_told(&run(&["--forbid", &format!("{own} && p99 >= 0us")])?, "operation=read count=23 p50=")?;
+    is_told(&run(&["--expect", "operation == fsync || max > 1h"])?, "no row matched")
 }
 
 fn a_forbidden_row_ends_a_command() -> Result<()> {

@@ -13,6 +13,7 @@ mod life;
 mod namespaces;
 mod output;
 mod package;
+mod replay;
 
 use crate::harness::{
     Gate, Output, Result, Suite, Value, Workload, bail, json,
@@ -36,6 +37,7 @@ pub const SUITES: &[&Suite] = &[
     &namespaces::SUITE,
     &output::SUITE,
     &package::SUITE,
+    &replay::SUITE,
 ];
 
 /// Workloads that belong to nobody in particular.

@@ -50,6 +50,8 @@ fn holds_all_of_every_tool() -> Result<()> {
             wanted.push(format!("share/man/man1/tracer-{name}.1.gz"));
         }
     }
+    let commands = ["completions", "doctor", "list", "replay"];
+    wanted.extend(commands.map(|name| format!("share/man/man1/tracer-{name}.1.gz")));
     for file in wanted {
         let content = fs::read(usr.join(&file)).with_context(|| file.clone())?;
         ensure!(content.len() > 500, "{file} has {} bytes", content.len());

@@ -7,12 +7,13 @@ use zerocopy::FromBytes;
 
 use super::{
     interval::{self, Delta, Deltas, Rhythm},
+    judge::Judge,
     plan::Plan,
-    session::{Session, written},
+    session::{Session, Stop, written},
 };
 use crate::{
     bpf::map::Map,
-    output::{Histogram, Value},
+    output::{Column, Histogram, Kind, Value},
 };
 
 /// Keys times slots that a keyed run has room for: 1.5 MB of kernel memory.
@@ -47,6 +48,40 @@ pub trait Dist {
     fn labels(&mut self, key: &Key) -> Vec<(&'static str, Label)>;
 }
 
+/// What conditions can ask of a tool's histograms.
+pub fn columns_of(tool: &mut dyn Dist) -> Vec<Column> {
+    // Every key has the labels that the first one has.
+    let kind = |label| if matches!(label, Label::Number(_)) { Kind::Number } else { Kind::Text };
+    let labels = tool.labels(&Key::default()).into_iter().map(|(name, label)| (name, kind(label)));
+    columns(labels, tool.unit())
+}
+
+/// What a histogram is of, and what is told of its values.
+pub fn columns(labels: impl Iterator<Item = (&'static str, Kind)>, unit: &'static str) -> Vec<Column> {
+    let label = |(name, kind)| match kind {
+        Kind::Number => Column::number(name, 7, "what a histogram is of"),
+        _ => Column::text(name, 16, "what a histogram is of"),
+    };
+    let told = [
+        ("p50", "half of the values are not above it"),
+        ("p90", "90 % of the values are not above it"),
+        ("p99", "99 % of the values are not above it"),
+        ("max", "the largest value"),
+    ];
+    let told = told.map(|(name, about)| Column::number(name, 9, about).unit(unit));
+    let columns = labels.map(label).chain([Column::number("count", 9, "how many values")]).chain(told);
+    columns.map(|column| column.hidden().unlike_flag()).collect()
+}
+
+/// Whether a histogram is to be printed.
+pub fn admits(judge: Option<&Judge>, labels: &[(&'static str, Value<'_>)], histogram: &Histogram) -> bool {
+    let Some(judge) = judge else { return true };
+    let mut values: Vec<Value<'_>> = labels.iter().map(|(_, value)| *value).collect();
+    values.push(Value::Uint(histogram.count()));
+    values.extend(histogram.summary().map(|(_, value)| value.map_or(Value::Null, Value::Uint)));
+    judge.admits(&values)
+}
+
 /// The settings of the kernel side's histograms: by key or one of all, and nanoseconds a unit.
 pub fn plan(plan: &mut Plan, keyed: bool, ns_per_unit: u64) {
     plan.set("HIST_KEYED", u32::from(keyed));
@@ -63,6 +98,7 @@ pub async fn run(mut session: Session, mut tool: Box<dyn Dist>) -> anyhow::Resul
     let mut printer = session.printer(&[])?;
     let (mut keyed_deltas, mut total_deltas) = (Deltas::default(), Deltas::default());
     let rhythm = tool.rhythm();
+    let judge = session.judge.clone();
     interval::run(session, rhythm, move |ns| {
         let mut histograms = read_keyed(&mut keyed_deltas, &keyed, tool.unit())?;
         let all = read_total(&mut total_deltas, &total, tool.unit())?;
@@ -77,9 +113,12 @@ pub async fn run(mut session: Session, mut tool: Box<dyn Dist>) -> anyhow::Resul
                 continue;
             }
             let labels: Vec<_> = labels.iter().map(|(name, label)| (*name, label.value())).collect();
-            printer.histogram(ns, &labels, histogram);
+            if admits(judge.as_deref(), &labels, histogram) {
+                printer.histogram(ns, &labels, histogram);
+            }
         }
-        written(printer.flush())
+        let stop = written(printer.flush())?;
+        Ok(if judge.as_ref().is_some_and(|judge| judge.is_broken()) { Some(Stop::Done) } else { stop })
     })
     .await
 }

@@ -38,9 +38,6 @@ impl Judge {
         expected: &[String],
     ) -> Result<Self, Failure> {
         let read = |flag: &str, source: &str| {
-            if columns.is_empty() {
-                return Err(Failure::Usage(format!("--{flag}: this output has no columns")));
-            }
             Expr::parse(source, &columns).map_err(|error| Failure::Usage(format!("--{flag}: {error}")))
         };
         let filter = filter.map(|source| read("filter", source)).transpose()?;
@@ -89,12 +86,20 @@ impl Judge {
             return Err(Failure::Expectation(row.clone()));
         }
         let unmet = self.expected.iter().filter(|expected| !expected.met.get());
-        let unmet: Vec<&str> = unmet.map(|expected| expected.expr.source()).collect();
-        if unmet.is_empty() {
-            return Ok(());
-        }
-        Err(Failure::Expectation(format!("no row matched --expect {}", unmet.join(", nor --expect "))))
+        verdict(&unmet.map(|expected| expected.expr.source()).collect::<Vec<_>>())
     }
+}
+
+/// What was not as it should have been, if rows were to match these conditions and did not.
+///
+/// # Errors
+/// [`Failure::Expectation`]
+pub fn verdict(unmet: &[impl AsRef<str>]) -> Result<(), Failure> {
+    if unmet.is_empty() {
+        return Ok(());
+    }
+    let unmet: Vec<&str> = unmet.iter().map(AsRef::as_ref).collect();
+    Err(Failure::Expectation(format!("no row matched --expect {}", unmet.join(", nor --expect "))))
 }
 
 #[cfg(test)]

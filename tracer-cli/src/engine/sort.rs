@@ -47,7 +47,7 @@ pub struct Kept {
 
 /// A value that outlives what it was made from.
 #[derive(Debug)]
-enum Cell {
+pub enum Cell {
     Plain(Value<'static>),
     Text(Vec<u8>),
     Frames(Vec<Rc<str>>),
@@ -56,6 +56,10 @@ enum Cell {
 impl Kept {
     pub fn new(ns: u64, values: &[Value<'_>]) -> Self {
         Self { ns, cells: values.iter().map(Cell::new).collect() }
+    }
+
+    pub const fn of(ns: u64, cells: Vec<Cell>) -> Self {
+        Self { ns, cells }
     }
 
     pub fn values(&self) -> Vec<Value<'_>> {
@@ -78,7 +82,7 @@ impl Cell {
         }
     }
 
-    fn value(&self) -> Value<'_> {
+    pub fn value(&self) -> Value<'_> {
         match self {
             Self::Plain(value) => *value,
             Self::Text(text) => Value::Text(text),

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, builder::TypedValueParser};
 use serde_json::json;
 
-use super::{judge::Judge, origin};
+use super::{
+    judge::{self, Judge},
+    origin,
+};
 use crate::{
     error::Failure,
     output::{Column, Format, Layout, Options, TimeColumn},
@@ -73,7 +76,7 @@ impl View {
     /// If the tool has not those that are wanted.
     pub fn layout(&self, columns: &[Column]) -> Result<Layout, Failure> {
         if columns.is_empty() && self.columns.is_some() {
-            return Err(Failure::Usage("--columns: this output has none".to_owned()));
+            return Err(Failure::Usage("--columns: histograms have none".to_owned()));
         }
         Layout::new(columns, self.format(), self.columns.as_deref())
             .map_err(|error| Failure::Usage(format!("--columns: {error}")))
@@ -88,6 +91,14 @@ impl View {
             return Ok(None);
         }
         Judge::new(columns, self.filter.as_deref(), &self.forbid, &self.expect).map(Some)
+    }
+
+    /// Judges an output that is empty, whatever its columns would be.
+    ///
+    /// # Errors
+    /// If there was to be something.
+    pub fn nothing_is_expected(&self) -> Result<(), Failure> {
+        judge::verdict(&self.expect)
     }
 
     /// Whether rows may need the columns of [`super::origin`]: their names are somewhere in what is asked.

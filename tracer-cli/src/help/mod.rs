@@ -12,25 +12,33 @@ use crate::{engine::common::Common, error::Failure, list, tool::Entry, tools};
 
 const README: &str = include_str!("../../../README.md");
 /// What of the README every user of tracer may need.
-const SHARED: &[&str] = &["Commands", "In CI", "Output", "Exit codes", "How it works"];
+const SHARED: &[&str] =
+    &["Commands", "Conditions", "Record and replay", "In CI", "Output", "Exit codes", "How it works"];
+/// tracer's own commands that have a page, with the README's section on them.
+pub const COMMANDS: &[(&str, Option<&str>)] =
+    &[("completions", None), ("doctor", None), ("list", None), ("replay", Some("Record and replay"))];
 const PROGRAM: &str = "tracer";
 /// The heading of flags that have none.
 const OWN: &str = "Options";
 
 include!(concat!(env!("OUT_DIR"), "/pages.rs"));
 
-/// Prints the page of a tool, or of tracer, as text or as source for man(1).
+/// Prints the page of a tool, of a command of `tracer`, or of tracer itself, as text or as source for man(1).
 ///
 /// # Errors
-/// If there is no such tool, or stdout can't be written.
-pub fn run(name: Option<&str>, as_man: bool, command: fn(&Entry) -> Command) -> anyhow::Result<u8> {
+/// If there is none, or stdout can't be written.
+pub fn run(
+    name: Option<&str>,
+    as_man: bool,
+    tracer: &Command,
+    tool_command: fn(&Entry) -> Command,
+) -> anyhow::Result<u8> {
     let (title, sections) = match name {
         None => (PROGRAM.to_owned(), of_tracer()),
-        Some(name) => {
-            let tool =
-                tools::find(name).ok_or_else(|| Failure::Usage(format!("there is no page on {name:?}")))?;
-            (format!("tracer-{}", tool.about.name), of_tool(tool, command(tool))?)
-        }
+        Some(name) => match tools::find(name) {
+            Some(tool) => (format!("tracer-{}", tool.about.name), of_tool(tool, tool_command(tool))?),
+            None => (format!("tracer-{name}"), of_command(name, tracer)?),
+        },
     };
     list::print(&if as_man { roff::render(&title, &sections) } else { text::render(&sections) })
 }
@@ -70,13 +78,37 @@ fn of_tool(tool: &Entry, command: Command) -> anyhow::Result<Vec<Section>> {
     Ok(sections)
 }
 
+fn of_command(name: &str, tracer: &Command) -> anyhow::Result<Vec<Section>> {
+    let unknown = || Failure::Usage(format!("there is no page on {name:?}"));
+    let (_, readme_title) = COMMANDS.iter().find(|(known, _)| *known == name).ok_or_else(unknown)?;
+    let mut command = tracer.find_subcommand(name).ok_or_else(unknown)?.clone();
+    command = command.bin_name(format!("{PROGRAM} {name}"));
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let usage = command.render_usage().to_string();
+    let readme = markdown::sections(README);
+    let of_readme = |title: &str| markdown::section(&readme, title).cloned();
+    let mut sections = vec![
+        section("Name", vec![paragraph(format!("{PROGRAM} {name} - {about}"))]),
+        section("Synopsis", vec![Block::Verbatim(vec![usage.trim_start_matches("Usage: ").to_owned()])]),
+    ];
+    if let Some(said) = readme_title.and_then(of_readme) {
+        sections.push(section("Description", said.blocks));
+    }
+    sections.push(section("Flags", flags(command)));
+    sections.extend(of_readme("Exit codes"));
+    sections.push(section("See also", vec![paragraph("tracer(1)".to_owned())]));
+    Ok(sections)
+}
+
 fn of_tracer() -> Vec<Section> {
     let readme = markdown::sections(README);
     let intro = readme.first().map(|section| section.blocks.clone()).unwrap_or_default();
     let synopsis = [
         "tracer TOOL [flags] [INTERVAL [COUNT]] [-- CMD ARGS...]",
         "tracer list | doctor [--json]",
-        "tracer help [TOOL]",
+        "tracer replay FILE [flags]",
+        "tracer help [NAME]",
+        "tracer completions bash | zsh | fish",
     ];
     let mut sections = vec![
         section("Name", vec![paragraph("tracer - eBPF tracing tools in one static binary".to_owned())]),
@@ -86,7 +118,9 @@ fn of_tracer() -> Vec<Section> {
         section("Common flags", flags(Common::augment_args(Command::new(PROGRAM)))),
     ];
     sections.extend(SHARED.iter().filter_map(|title| markdown::section(&readme, title).cloned()));
-    let pages = tools::TOOLS.iter().map(|tool| format!("tracer-{}(1)", tool.about.name));
+    let commands = COMMANDS.iter().map(|(name, _)| *name);
+    let pages = commands.chain(tools::TOOLS.iter().map(|tool| tool.about.name));
+    let pages = pages.map(|name| format!("tracer-{name}(1)"));
     sections.push(section("See also", vec![paragraph(pages.collect::<Vec<_>>().join(", "))]));
     sections
 }

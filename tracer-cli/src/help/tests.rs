@@ -118,3 +118,19 @@ fn tracers_own_page_has_what_the_readme_says() {
     }
     assert!(text::render(&sections).contains("execsnoop"));
 }
+
+#[test]
+fn every_command_has_its_page() {
+    let tracer = cli::command();
+    let pages: BTreeSet<&str> = COMMANDS.iter().map(|(name, _)| *name).collect();
+    let commands = tracer.get_subcommands().map(Command::get_name).filter(|name| tools::find(name).is_none());
+    assert_eq!(pages, commands.filter(|name| *name != "help").collect());
+    for name in pages {
+        let text = text::render(&of_command(name, &tracer).unwrap());
+        for word in [&format!("tracer {name}"), "SYNOPSIS\n", "EXIT CODES\n"] {
+            assert!(text.contains(word), "{name}: no {word:?} in {text}");
+        }
+    }
+    let replay = text::render(&of_command("replay", &tracer).unwrap());
+    assert!(replay.contains("--filter EXPR") && replay.contains("DESCRIPTION"), "{replay}");
+}

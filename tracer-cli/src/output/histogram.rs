@@ -7,6 +7,8 @@ use tracer_common::histogram::{SLOTS, bounds};
 pub struct Histogram {
     unit: &'static str,
     counts: Vec<u64>,
+    /// Of a recording: its percentiles, which the buckets do not tell.
+    told: Option<[Option<u64>; 4]>,
 }
 
 /// The count of the values from one power of two to the next.
@@ -21,7 +23,12 @@ pub struct Bucket {
 impl Histogram {
     /// An empty histogram of values in `unit`.
     pub fn new(unit: &'static str) -> Self {
-        Self { unit, counts: vec![0; SLOTS] }
+        Self { unit, counts: vec![0; SLOTS], told: None }
+    }
+
+    /// A recorded histogram, with its summary.
+    pub fn told(unit: &'static str, summary: [Option<u64>; 4]) -> Self {
+        Self { told: Some(summary), ..Self::new(unit) }
     }
 
     /// Counts values by their slot; a slot past the last is taken for the last.
@@ -47,6 +54,9 @@ impl Histogram {
 
     /// The largest value, or up to 12.5 % more: the upper bound of its slot. None of none.
     pub fn max(&self) -> Option<u64> {
+        if let Some([.., max]) = self.told {
+            return max;
+        }
         let last = self.counts.iter().rposition(|count| *count > 0)?;
         Some(bounds(last as u32).1)
     }
@@ -78,13 +88,11 @@ impl Histogram {
     }
 
     /// What is told of the values besides their buckets, by name; None of none.
-    pub(super) fn summary(&self) -> [(&'static str, Option<u64>); 4] {
-        [
-            ("p50", self.percentile(50)),
-            ("p90", self.percentile(90)),
-            ("p99", self.percentile(99)),
-            ("max", self.max()),
-        ]
+    pub fn summary(&self) -> [(&'static str, Option<u64>); 4] {
+        let [p50, p90, p99, max] = self
+            .told
+            .unwrap_or_else(|| [self.percentile(50), self.percentile(90), self.percentile(99), self.max()]);
+        [("p50", p50), ("p90", p90), ("p99", p99), ("max", max)]
     }
 }
 

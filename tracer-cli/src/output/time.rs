@@ -34,6 +34,11 @@ impl Clock {
         Self { offset_ns, start_ns }
     }
 
+    /// A clock of a recording, whose times are those of day already.
+    pub const fn unix(start_ns: u64) -> Self {
+        Self { offset_ns: 0, start_ns }
+    }
+
     /// The kernel's time now, for rows that no event made: summaries, intervals.
     pub fn monotonic_ns() -> u64 {
         read(libc::CLOCK_MONOTONIC).cast_unsigned()

@@ -6,7 +6,7 @@ use zerocopy::FromBytes;
 use crate::{
     engine::{
         Plan, Rows,
-        common::Failed,
+        common::{Failed, MaxRows},
         interval::{Delta, Rhythm},
         net::{self, IpVersion},
         snoop::Snoop,
@@ -32,6 +32,8 @@ pub struct Flags {
     port: Vec<u16>,
     #[command(flatten)]
     summary: net::Summary,
+    #[command(flatten)]
+    rows: MaxRows,
 }
 
 impl Tool for Tcpconnect {
@@ -53,7 +55,7 @@ impl Tool for Tcpconnect {
         plan.set("SUMMARY", u32::from(summary));
         plan.entries("COUNTS", if summary { KEYS } else { 1 });
         Ok(if summary {
-            Shape::Top(Box::new(Summary { rhythm: flags.summary.rhythm() }))
+            Shape::Top(Box::new(Summary { rhythm: flags.summary.rhythm(), rows: flags.rows }))
         } else {
             Shape::Snoop(Box::new(Connections { limit: flags.summary.limit() }))
         })
@@ -87,6 +89,7 @@ impl Snoop for Connections {
 
 struct Summary {
     rhythm: Rhythm,
+    rows: MaxRows,
 }
 
 impl Top for Summary {
@@ -105,6 +108,10 @@ impl Top for Summary {
 
     fn rhythm(&self) -> Rhythm {
         self.rhythm
+    }
+
+    fn max_rows(&self) -> MaxRows {
+        self.rows
     }
 
     fn row(&mut self, ns: u64, delta: &Delta, rows: &mut Rows<'_>) {

@@ -15,6 +15,8 @@ use crate::workspace::Workspace;
 /// A folder of links by which tracer is each of its tools. It is not in PATH by itself, so that
 /// they hide no installed tool.
 const LINKS: &str = "lib/tracer/bcc";
+/// tracer's own commands.
+const COMMANDS: &[&str] = &["completions", "doctor", "list", "replay"];
 const MAN: &str = "share/man/man1";
 /// Where each shell looks for completions.
 const COMPLETIONS: &[(&str, &str)] = &[
@@ -34,10 +36,13 @@ pub fn write(workspace: &Workspace, tracer: &Path, usr: &Path) -> Result<()> {
     write_file(&doc.join("copyright"), licences::copyright(workspace)?, 0o644)
 }
 
-/// The page of each tool, and a link and a page's link for each of its names.
+/// The page of each command and tool, and a link and a page's link for each of a tool's names.
 fn write_pages(tracer: &Path, usr: &Path) -> Result<()> {
     let folder = usr.join(MAN);
     write_page(&folder, "tracer", &print(tracer, &["help", "--man"])?)?;
+    for name in COMMANDS {
+        write_page(&folder, &format!("tracer-{name}"), &print(tracer, &["help", "--man", name])?)?;
+    }
     fs::create_dir_all(usr.join(LINKS))?;
     for (name, aliases) in tools(tracer)? {
         write_page(&folder, &format!("tracer-{name}"), &print(tracer, &["help", "--man", &name])?)?;
