@@ -16,16 +16,26 @@ pub const GROWS: u32 = BPF_F_NO_PREALLOC;
 /// The counters of a key, new ones if it has none; none, and an event lost, if the map is full.
 #[inline(always)]
 pub fn of<K, V: Default>(map: &HashMap<K, V>, key: &K) -> Option<*mut V> {
-    if let Some(counters) = map.get_ptr_mut(key) {
-        return Some(counters);
+    get_or_make(
+        || map.get_ptr_mut(key),
+        || {
+            let _ = map.insert(key, V::default(), BPF_NOEXIST.into());
+        },
+    )
+}
+
+/// What is in a map, or is made; another CPU may make it meanwhile.
+#[inline(always)]
+pub(crate) fn get_or_make<V>(get: impl Fn() -> Option<*mut V>, make: impl FnOnce()) -> Option<*mut V> {
+    if let Some(found) = get() {
+        return Some(found);
     }
-    // Another CPU may have made it meanwhile.
-    let _ = map.insert(key, V::default(), BPF_NOEXIST.into());
-    let counters = map.get_ptr_mut(key);
-    if counters.is_none() {
+    make();
+    let made = get();
+    if made.is_none() {
         emit::lost();
     }
-    counters
+    made
 }
 
 /// Adds to a counter.

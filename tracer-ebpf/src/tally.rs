@@ -2,19 +2,15 @@
 
 use aya_ebpf::{bindings::BPF_NOEXIST, maps::PerCpuHashMap};
 
-use crate::emit;
+use crate::counter;
 
 /// The counters of a key, new ones if it has none; none, and an event lost, if the map is full.
 #[inline(always)]
 pub fn of<K, V: Default>(map: &PerCpuHashMap<K, V>, key: &K) -> Option<*mut V> {
-    if let Some(counters) = map.get_ptr_mut(key) {
-        return Some(counters);
-    }
-    // Another CPU may have made it meanwhile.
-    let _ = map.insert(key, V::default(), BPF_NOEXIST.into());
-    let counters = map.get_ptr_mut(key);
-    if counters.is_none() {
-        emit::lost();
-    }
-    counters
+    counter::get_or_make(
+        || map.get_ptr_mut(key),
+        || {
+            let _ = map.insert(key, V::default(), BPF_NOEXIST.into());
+        },
+    )
 }
