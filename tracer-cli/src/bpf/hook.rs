@@ -293,13 +293,6 @@ impl Kernel {
     /// # Errors
     /// If the kernel lacks the hook or refuses the program.
     pub fn load(&self, hook: Hook, object: &Linked) -> Result<Loaded, HookError> {
-        use bpf_attach_type::{
-            BPF_TRACE_FENTRY, BPF_TRACE_FEXIT, BPF_TRACE_ITER, BPF_TRACE_RAW_TP, BPF_TRACE_UPROBE_MULTI,
-        };
-        use bpf_prog_type::{
-            BPF_PROG_TYPE_KPROBE, BPF_PROG_TYPE_PERF_EVENT, BPF_PROG_TYPE_RAW_TRACEPOINT,
-            BPF_PROG_TYPE_TRACEPOINT, BPF_PROG_TYPE_TRACING,
-        };
         match hook {
             Hook::Kprobe(_) => kprobe_pmu().map(drop)?,
             Hook::Uprobe(_) | Hook::Uretprobe(_) => uprobe_pmu().map(drop)?,
@@ -309,6 +302,21 @@ impl Kernel {
             Hook::RawTp(_) | Hook::Sample(_) => self.check(&hook)?,
             _ => {}
         }
+        self.load_unattached(hook, object)
+    }
+
+    /// Loads the program for a hook that the kernel need not have: it may be there to be run, not attached.
+    ///
+    /// # Errors
+    /// If the kernel refuses it.
+    pub fn load_unattached(&self, hook: Hook, object: &Linked) -> Result<Loaded, HookError> {
+        use bpf_attach_type::{
+            BPF_TRACE_FENTRY, BPF_TRACE_FEXIT, BPF_TRACE_ITER, BPF_TRACE_RAW_TP, BPF_TRACE_UPROBE_MULTI,
+        };
+        use bpf_prog_type::{
+            BPF_PROG_TYPE_KPROBE, BPF_PROG_TYPE_PERF_EVENT, BPF_PROG_TYPE_RAW_TRACEPOINT,
+            BPF_PROG_TYPE_TRACEPOINT, BPF_PROG_TYPE_TRACING,
+        };
         let (kind, attach_type) = match hook {
             Hook::TpBtf(_) => (BPF_PROG_TYPE_TRACING, Some(BPF_TRACE_RAW_TP)),
             Hook::Fentry(_) => (BPF_PROG_TYPE_TRACING, Some(BPF_TRACE_FENTRY)),

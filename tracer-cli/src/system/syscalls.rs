@@ -45,7 +45,7 @@ impl Syscalls {
     /// # Errors
     /// If the kernel does not tell them.
     pub fn read(kernel: &Kernel, object: &Linked) -> anyhow::Result<Self> {
-        let program = kernel.load(PROGRAM, object)?;
+        let program = kernel.load_unattached(PROGRAM, object)?;
         let Some(event) = IDS.map(sys::perf_tracepoint).find_map(Result::ok) else {
             bail!("no trace event can be opened");
         };
