@@ -12,12 +12,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::vfsstat::function_probes;
 use crate::{
     harness::{
         Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, equal, json,
         load::{comm, count},
         rows, sys,
         tcp::LOCALHOSTS,
+        uring::{self, Uring},
     },
     standard::{Events, Shape, Standard, nothing},
 };
@@ -39,8 +41,16 @@ pub const SUITE: Suite = Suite {
         Test::new("sees_who_accepts", sees_who_accepts),
         Test::new("chooses_families_and_ports", chooses_families_and_ports),
         Test::new("measures_the_wait", measures_the_wait),
+        Test::new("measures_the_wait_for_a_stopped_server", measures_the_wait_for_a_stopped_server),
+        Test::new("sees_what_io_uring_accepts", sees_what_io_uring_accepts),
+        Test::new("sees_accepts_of_32_bit_programs", sees_accepts_of_32_bit_programs),
     ],
-    workloads: &[Workload::new("accepts", accepts), Workload::new("accepts-late", accepts_late)],
+    workloads: &[
+        Workload::new("accepts", accepts),
+        Workload::new("accepts-late", accepts_late),
+        Workload::new("accepts-stopped", accepts_stopped),
+        Workload::new("accepts-otherwise", accepts_otherwise),
+    ],
 };
 
 /// Accepts, by the older call or the newer one.
@@ -158,8 +168,96 @@ fn measures_the_wait() -> Result<()> {
     let got = tool.interrupt()?.ok()?.rows()?;
     rows::are(&got, rows::wanted(&account)?)?;
     equal("the wait that began before", &got[0]["queued_us"], &Value::Null)?;
-    let (waited, least) = (rows::number(&got[1], "queued_us"), rows::number(&account, "least_us"));
-    let most = rows::number(&account, "most_us");
-    ensure!((least..=most).contains(&waited), "the wait was {least} to {most} us: {}", got[1]);
+    expect_wait(&got[1], &account)
+}
+
+fn expect_wait(row: &Value, account: &Value) -> Result<()> {
+    let (waited, least) = (rows::number(row, "queued_us"), rows::number(account, "least_us"));
+    let most = rows::number(account, "most_us");
+    ensure!((least..=most).contains(&waited), "the wait was {least} to {most} us: {row}");
+    Ok(())
+}
+
+/// A server is stopped while a connection comes, and goes on when that has waited for a known time.
+fn accepts_stopped(gate: &mut Gate, _: &[String]) -> Result<Value> {
+    let listener = TcpListener::bind((LOCALHOSTS[1], 0))?;
+    let to = listener.local_addr()?;
+    let server = sys::fork(|| {
+        sys::end_with_parent();
+        i32::from(accept(&listener, true).is_err())
+    })?;
+    let id = server.unsigned_abs();
+    sys::kill(id, libc::SIGSTOP)?;
+    sys::wait_stopped(server)?;
+    gate.wait(&json!({ "server": id }))?;
+    let before = Instant::now();
+    let client = TcpStream::connect(to)?;
+    let connected = Instant::now();
+    thread::sleep(WAIT);
+    let least = connected.elapsed();
+    sys::kill(id, libc::SIGCONT)?;
+    equal("the server's status", sys::wait(server)?, 0)?;
+    Ok(json!({
+        "row": { "pid": id, "ip": 6, "sport": to.port(), "dport": client.local_addr()?.port() },
+        "least_us": least.as_micros() as u64, "most_us": before.elapsed().as_micros() as u64,
+    }))
+}
+
+fn measures_the_wait_for_a_stopped_server() -> Result<()> {
+    let mut load = Load::start(&["accepts-stopped"])?;
+    let tool = Tool::json("tcpaccept", &["-p", &load.setup["server"].to_string()])?;
+    let account = load.finish()?;
+    let got = tool.interrupt()?.ok()?.rows()?;
+    rows::are(&got, &[account["row"].clone()])?;
+    expect_wait(&got[0], &account)
+}
+
+/// Accepts from each protocol in turn, by io_uring or by the call of 32-bit programs.
+fn accepts_otherwise(gate: &mut Gate, args: &[String]) -> Result<Value> {
+    const ACCEPT4: usize = 364;
+    let by_uring = args.first().is_some_and(|way| way == "io_uring");
+    let listeners = LOCALHOSTS.map(|address| TcpListener::bind((address, 0)));
+    let listeners = listeners.into_iter().collect::<io::Result<Vec<_>>>()?;
+    let mut uring = by_uring.then(Uring::new).transpose();
+    let reason = match &uring {
+        Err(_) => Some("this kernel has no io_uring for tests"),
+        Ok(None) if sys::low_page().is_none() => Some("this kernel runs no 32-bit programs"),
+        Ok(_) => None,
+    };
+    gate.wait(&reason.map_or(json!({}), |reason| json!({ "skip": reason })))?;
+    let mut rows = Vec::new();
+    let mut kept = Vec::new();
+    for listener in listeners.iter().cycle().take(7) {
+        let own = listener.local_addr()?;
+        let client = TcpStream::connect(own)?;
+        let peer = client.local_addr()?;
+        let fd = match &mut uring {
+            Ok(Some(uring)) => uring.call(uring::ACCEPT, listener)?,
+            _ => sys::call_32(ACCEPT4, [listener.as_raw_fd() as usize, 0, 0, 0, 0]) as i32,
+        };
+        let fd = usize::try_from(fd).map_err(|_| fd.abs());
+        let fd = sys::own(fd)?;
+        rows.push(row(own, peer, &fd));
+        kept.push((client, fd));
+    }
+    Ok(json!({ "rows": rows }))
+}
+
+fn sees_what_io_uring_accepts() -> Result<()> {
+    sees_other_accepts("io_uring")
+}
+
+fn sees_accepts_of_32_bit_programs() -> Result<()> {
+    function_probes()?;
+    sees_other_accepts("32-bit")
+}
+
+fn sees_other_accepts(way: &str) -> Result<()> {
+    let mut load = Load::start(&["accepts-otherwise", way])?;
+    let tool = Tool::json("tcpaccept", &["-p", &load.pid()])?;
+    let account = load.finish()?;
+    let got = tool.interrupt()?.ok()?.rows()?;
+    rows::are(&got, rows::wanted(&account)?)?;
+    ensure!(got.iter().all(|row| row["queued_us"].is_u64()), "a wait is not known: {got:?}");
     Ok(())
 }

@@ -42,7 +42,7 @@ pub const SUITE: Suite = Suite {
 };
 
 /// Skips where the kernel cannot have probes on its functions.
-fn function_probes() -> Result<()> {
+pub(super) fn function_probes() -> Result<()> {
     match Path::new("/sys/bus/event_source/devices/kprobe").exists() {
         true => Ok(()),
         false => Err(skip("this kernel has no kprobes")),

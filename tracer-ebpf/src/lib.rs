@@ -4,6 +4,7 @@
 #![allow(internal_features, reason = "the intrinsic is the only way to an atomic addition")]
 #![feature(core_intrinsics)]
 
+pub mod accept;
 pub mod block;
 pub mod by_task;
 pub mod call_time;

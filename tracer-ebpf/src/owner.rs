@@ -19,14 +19,12 @@ use crate::{
     emit,
     filter::{self, Current},
     kernel::{file, sock, task_struct},
-    path::file_of,
     program::Args,
     ptr::Ptr,
     sock::{
         state::{CLOSE, ESTABLISHED, FIN_WAIT1, LAST_ACK, LISTEN, SYN_RECV, SYN_SENT},
         tcp_sock_of,
     },
-    syscall::current_task,
 };
 
 /// What is known of a socket.
@@ -159,15 +157,18 @@ pub fn track(sk: u64, old: u8, new: u8) -> Option<&'static mut Socket> {
     }
 }
 
-/// accept(2) gave the current thread this descriptor: the socket, whose owner is known now.
+/// Whether a socket waits to be accepted, as far as is known.
 #[inline(always)]
-pub fn accepted(fd: i64) -> Option<Ptr<sock, false>> {
-    if fd < 0 {
-        return None;
-    }
-    let sk = tcp_sock_of(file_of(current_task(), fd as i32));
+#[must_use]
+pub fn waits(sk: u64) -> bool {
+    get(sk).is_some_and(|socket| !socket.is_owned())
+}
+
+/// The current thread has accepted a socket, whose owner is known now.
+#[inline(always)]
+pub fn accepted(sk: Ptr<sock, false>) -> Option<Ptr<sock, false>> {
     // One that was reset meanwhile is gone for good.
-    if sk.is_null() || sk.state() == CLOSE {
+    if sk.state() == CLOSE {
         return None;
     }
     let socket = match get(sk.addr()) {
@@ -204,15 +205,15 @@ pub fn open_file(args: Args<true>) -> Option<Ptr<sock, false>> {
     Some(sk)
 }
 
-/// Declares the programs that find owners: on the returns of accept(2) and on open files. After that they call
+/// Declares the programs that find owners: where sockets are accepted, and on open files. After that they call
 /// `accepted` and `open`, each a `fn(Ptr<sock, false>) -> Option<()>`. The tool's own `inet_sock_set_state`
 /// calls [`track`].
 #[macro_export]
 macro_rules! socket_owners {
     ($accepted:expr, $open:expr) => {
         #[inline(always)]
-        fn on_accepted(fd: i64) -> Option<()> {
-            $accepted($crate::owner::accepted(fd)?)
+        fn on_accepted(sk: $crate::ptr::Ptr<$crate::kernel::sock, false>, _: i64) -> Option<()> {
+            $accepted($crate::owner::accepted(sk)?)
         }
 
         #[inline(always)]
@@ -220,7 +221,7 @@ macro_rules! socket_owners {
             $open($crate::owner::open_file(args)?)
         }
 
-        $crate::syscall_returns!(on_accepted: accept = ACCEPT, accept4 = ACCEPT4);
+        $crate::accepts!($crate::owner::waits => on_accepted);
         $crate::iterator!(task_file => on_open_file);
     };
 }

@@ -13,6 +13,7 @@ pub mod slow;
 pub mod sys;
 pub mod tcp;
 pub mod tool;
+pub mod uring;
 
 use std::{
     env, error, fmt,

@@ -117,6 +117,15 @@ pub fn wait(pid: pid_t) -> io::Result<c_int> {
     }
 }
 
+/// Waits until a child is stopped.
+pub fn wait_stopped(pid: pid_t) -> io::Result<()> {
+    // SAFETY: no status is asked for.
+    match unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WUNTRACED) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 /// Takes the status of any child that has ended, without waiting.
 pub fn reap() -> Option<pid_t> {
     // SAFETY: no status is asked for.

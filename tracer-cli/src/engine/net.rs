@@ -26,19 +26,30 @@ pub const CONNECT: Point = &[
 ];
 
 /// Returns of accept(2).
-pub const ACCEPT: Point = &[
+const ACCEPT: Point = &[
     &[Hook::Tracepoint("syscalls", "sys_exit_accept"), Hook::Tracepoint("syscalls", "sys_exit_accept4")],
     &[Hook::TpBtf("sys_exit")],
     &[Hook::RawTp("sys_exit")],
 ];
+/// What io_uring does.
+const COMPLETIONS: Point = &[&[Hook::Tracepoint("io_uring", "io_uring_complete")]];
+/// Descriptors as they are made, for 32-bit programs' sake.
+const DESCRIPTORS: Point = &[&[Hook::Fentry("fd_install")], &[Hook::Kprobe("fd_install")]];
+
+/// Sees sockets as they are accepted.
+pub fn plan_accepts(plan: &mut Plan) {
+    plan.hook(STATES);
+    plan.hook(ACCEPT);
+    plan.hook_if_there(COMPLETIONS);
+    plan.hook_if_there(DESCRIPTORS);
+}
 
 /// Sockets that are open.
 pub const OPEN_FILES: Point = &[&[Hook::Iter("task_file")]];
 
 /// Finds out whose sockets are as they come to be; with [`OPEN_FILES`], also whose they are already.
 pub fn plan_owners(plan: &mut Plan) {
-    plan.hook(STATES);
-    plan.hook(ACCEPT);
+    plan_accepts(plan);
     plan.entries("OWNED_SOCKETS", room::for_sockets());
     plan.set("OWNER_FILTERS", u32::from(plan.filters));
 }

@@ -32,8 +32,7 @@ impl Tool for Tcpaccept {
     type Flags = Self;
 
     fn prepare(flags: Self, plan: &mut Plan) -> anyhow::Result<Shape> {
-        plan.hook(net::STATES);
-        plan.hook(net::ACCEPT);
+        net::plan_accepts(plan);
         flags.ends.plan(plan)?;
         Ok(Shape::Snoop(Box::new(flags)))
     }

@@ -10,18 +10,16 @@ use core::mem::MaybeUninit;
 use aya_ebpf::{bindings::BPF_ANY, macros::map, maps::LruHashMap};
 use tracer_common::tools::tcpaccept::Event;
 use tracer_ebpf::{
+    accepts,
     clock::now,
     emit, filter, interruptible_tracepoint,
     kernel::sock,
-    path::file_of,
     program::Args,
     ptr::Ptr,
     sock::{
         state::{CLOSE, ESTABLISHED, SYN_RECV},
-        tcp_sock_of, wants,
+        wants,
     },
-    syscall::current_task,
-    syscall_returns,
 };
 
 /// When the sockets that wait to be accepted were established. Those that the run does not want stay here when
@@ -30,7 +28,7 @@ use tracer_ebpf::{
 static QUEUED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(8192, 0);
 
 interruptible_tracepoint!(inet_sock_set_state => on_state);
-syscall_returns!(on_return: accept = ACCEPT, accept4 = ACCEPT4);
+accepts!(waits => on_accepted);
 
 /// `inet_sock_set_state(sk, oldstate, newstate)`
 #[inline(always)]
@@ -50,15 +48,14 @@ fn on_state<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
 }
 
 #[inline(always)]
-fn on_return(fd: i64) -> Option<()> {
-    if fd < 0 {
-        return None;
-    }
+fn waits(sk: u64) -> bool {
+    // SAFETY: the value is never read, only its presence matters.
+    unsafe { QUEUED.get(sk) }.is_some()
+}
+
+#[inline(always)]
+fn on_accepted(sk: Ptr<sock, false>, fd: i64) -> Option<()> {
     let current = filter::current()?;
-    let sk = tcp_sock_of(file_of(current_task(), fd as i32));
-    if sk.is_null() {
-        return None;
-    }
     let addresses = sk.addresses();
     // SAFETY: the value is written once.
     let since = unsafe { QUEUED.get(sk.addr()) }.copied();
