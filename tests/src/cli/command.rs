@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::harness::{
-    Context, Gate, Load, Result, Scratch, Suite, Test, Value, Workload, bail, ensure, equal, json, load,
-    rows, sys, tool, tracer,
+    Context, Gate, Load, Result, Scratch, Suite, Test, Value, Workload, bail, deadline, ensure, equal, json,
+    load, rows, sys, tool, tracer,
 };
 
 pub const SUITE: Suite = Suite {
@@ -22,8 +22,10 @@ pub const SUITE: Suite = Suite {
         Test::new("it_outlives_the_tracing", it_outlives_the_tracing),
         Test::new("signals_are_passed_on", signals_are_passed_on),
         Test::new("signals_of_the_terminal_come_once", signals_of_the_terminal_come_once),
+        Test::new("ctrl_z_stops_both_and_fg_goes_on", ctrl_z_stops_both),
         Test::new("ignored_signals_stay_ignored", ignored_signals_stay_ignored),
         Test::new("a_command_runs_as_the_invoker", a_command_runs_as_the_invoker),
+        Test::new("the_invoker_is_whole", the_invoker_is_whole),
         Test::new("a_command_inherits_no_descriptor", a_command_inherits_no_descriptor),
     ],
     workloads: &[
@@ -32,6 +34,8 @@ pub const SUITE: Suite = Suite {
         Workload::new("signals", signals),
         Workload::new("ignored", ignored),
         Workload::new("nohup", nohup),
+        Workload::new("job-shell", job_shell),
+        Workload::new("identity", identity),
     ],
 };
 
@@ -75,6 +79,40 @@ fn a_command_runs_as_the_invoker() -> Result<()> {
     equal("rows of the user", rows::with(&own, "uid", &load::NOBODY.into()).len(), 23)?;
     let run = tracer(&words).arg(&program).unset("SUDO_UID").output()?;
     run.fails(2).map(drop)
+}
+
+/// Tells who this process is.
+fn identity(gate: &mut Gate, _: &[String]) -> Result<Value> {
+    gate.wait(&json!({}))?;
+    let status = fs::read_to_string("/proc/self/status")?;
+    let numbers = |name: &str| -> Vec<u64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        line.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+    };
+    let variables = ["HOME", "USER", "LOGNAME", "SHELL"].map(|name| std::env::var(name).unwrap_or_default());
+    Ok(json!({
+        "uid": numbers("Uid:"), "gid": numbers("Gid:"), "groups": numbers("Groups:"), "variables": variables,
+    }))
+}
+
+/// Not the number alone: the groups, the home and the shell are those of the system's files.
+fn the_invoker_is_whole() -> Result<()> {
+    let (scratch, etc) = (Scratch::new()?, Scratch::new()?);
+    fs::write(etc.file("passwd"), "root:x:0:0::/root:/bin/sh\nmover:x:4001:4002:M:/home/mover:/bin/zsh\n")?;
+    fs::write(
+        etc.file("group"),
+        "movers:x:4002:\nmixers:x:4003:root,mover\nmakers:x:4004:mover\nno:x:4005:\n",
+    )?;
+    let program = scratch.program("command", &load::this_program()?)?;
+    let etc = etc.path().display().to_string();
+    let run = tracer(&["opensnoop", "-o", "/dev/null", "--as-user", "--"]).arg(&program).with(&etc, "/etc");
+    let run = run.arg(load::WORD).arg("identity").env("HOME", "/root").env("USER", "root");
+    let output = run.env("SUDO_UID", "4001").env("SUDO_GID", "4002").output()?.ok()?;
+    let account: Value = serde_json::from_str(output.lines()?.last().context("no account")?)?;
+    equal("uid", &account["uid"], &json!([4001, 4001, 4001, 4001]))?;
+    equal("gid", &account["gid"], &json!([4002, 4002, 4002, 4002]))?;
+    equal("groups", &account["groups"], &json!([4003, 4004]))?;
+    equal("variables", &account["variables"], &json!(["/home/mover", "mover", "mover", "/bin/zsh"]))
 }
 
 /// Tells what descriptors this process was given.
@@ -250,4 +288,82 @@ fn ignored_signals_stay_ignored() -> Result<()> {
     let output = run.arg(load::WORD).arg("ignored").output()?.ok()?;
     let account: Value = serde_json::from_str(output.lines()?.last().context("no account")?)?;
     equal("ignored signals", &account["ignored"], &json!([libc::SIGHUP]))
+}
+
+/// What a shell does with a job: it runs in the terminal's foreground, and when it was stopped, goes on there.
+fn job_shell(_: &mut Gate, args: &[String]) -> Result<Value> {
+    let terminal = fs::File::options().read(true).write(true).open("/dev/tty")?;
+    // SAFETY: no handler is installed.
+    unsafe { libc::signal(libc::SIGTTOU, libc::SIG_IGN) };
+    let job = Command::new(tool::path()?).args(args).process_group(0).spawn()?.id();
+    let to_foreground = || {
+        // SAFETY: takes a descriptor that is open and a number.
+        match unsafe { libc::tcsetpgrp(terminal.as_raw_fd(), job.cast_signed()) } {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    };
+    to_foreground()?;
+    loop {
+        let mut status = 0;
+        // SAFETY: writes to a local number.
+        let waited = unsafe { libc::waitpid(job.cast_signed(), &raw mut status, libc::WUNTRACED) };
+        ensure!(waited == job.cast_signed(), "waitpid: {}", std::io::Error::last_os_error());
+        if !libc::WIFSTOPPED(status) {
+            return Ok(json!({ "status": status }));
+        }
+        load::tell(&json!({ "stopped": states_of_group(job)?, "job": job }))?;
+        to_foreground()?;
+        // SAFETY: takes numbers.
+        unsafe { libc::kill(-job.cast_signed(), libc::SIGCONT) };
+    }
+}
+
+/// The states of a group's processes, once none of them runs or the time is over.
+fn states_of_group(group: u32) -> Result<String> {
+    let end = deadline();
+    loop {
+        let stats = fs::read_dir("/proc")?
+            .flatten()
+            .filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
+        let states: String = stats
+            .filter_map(|stat| {
+                let (_, fields) = stat.rsplit_once(") ")?;
+                let fields: Vec<&str> = fields.split(' ').collect();
+                (*fields.get(2)? == group.to_string()).then(|| fields[0].to_owned())
+            })
+            .collect();
+        if states.chars().all(|state| state == 'T') || std::time::Instant::now() > end {
+            return Ok(states);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+fn ctrl_z_stops_both() -> Result<()> {
+    const CTRL_C: u8 = 3;
+    const CTRL_Z: u8 = 26;
+    let this = load::this_program()?;
+    let words = [load::WORD, "job-shell", "opensnoop", "-o", "/dev/null", "--"];
+    let run = tracer(&words).program(&this).env("TRACER", tool::path()?).arg(&this);
+    let (mut tool, terminal) = run.arg(load::WORD).arg("signals").spawn_in_terminal()?;
+    let press = |key: u8| {
+        sys::call(libc::SYS_write, &[terminal.as_raw_fd() as usize, [key].as_ptr() as usize, 1])
+            .map_err(std::io::Error::from_raw_os_error)
+    };
+    // It is the command that speaks: it runs.
+    tool.line()?;
+    let mut job = 0;
+    for _ in 0..2 {
+        press(CTRL_Z)?;
+        let stopped = tool.row()?;
+        equal("states", rows::text(&stopped, "stopped"), "TT")?;
+        job = rows::number(&stopped, "job");
+        press(CTRL_C)?;
+        equal("signal", tool.line()?.trim_end(), libc::SIGINT.to_string())?;
+    }
+    sys::kill(u32::try_from(job)?, libc::SIGUSR2)?;
+    let output = tool.end()?.ok()?;
+    let account: Value = serde_json::from_str(output.lines()?.last().context("no account")?)?;
+    equal("status", &account["status"], &json!(0))
 }

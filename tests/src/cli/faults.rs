@@ -3,8 +3,8 @@
 use std::{env, fs, thread, time::Duration};
 
 use crate::harness::{
-    Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, bpf, deadline, ensure, equal, in_vm,
-    json, rows, sys, tracer,
+    Context, Gate, Load, Result, Scratch, Suite, Test, Tool, Value, Workload, bpf, deadline, ensure, equal,
+    in_vm, json, rows, sys, tracer,
 };
 
 pub const SUITE: Suite = Suite {
@@ -15,6 +15,7 @@ pub const SUITE: Suite = Suite {
         Test::new("a_blocked_stdout_costs_events_and_no_memory", a_blocked_stdout),
         Test::new("a_signal_while_it_attaches_leaves_nothing", a_signal_while_it_attaches),
         Test::new("a_clock_set_back_changes_no_order", a_clock_set_back),
+        Test::new("tracers_see_each_other_but_never_themselves", tracers_beside_tracers),
     ],
     workloads: &[Workload::new("every-byte", every_byte), Workload::new("clock-back", clock_back)],
 };
@@ -224,4 +225,28 @@ fn a_clock_set_back() -> Result<()> {
     ensure!((last - first).rem_euclid(86400.) < 1800., "the times are {times:?}");
     ensure!((times[1] - first).rem_euclid(86400.) < 1800., "the times are {times:?}");
     Ok(())
+}
+
+/// Two see the same, each other's writes are rows where they are asked for, and nobody's own are: each would
+/// make the next.
+fn tracers_beside_tracers() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (opens, writes) = (scratch.file("opens"), scratch.file("writes"));
+    let mut load = Load::start(&["opens", "23"])?;
+    let first = Tool::json("opensnoop", &["-o", &opens, "-p", &load.pid()])?;
+    let second = Tool::json("opensnoop", &["-p", &load.pid()])?;
+    let of_first = Tool::json("fileslower", &["--min", "0", "-p", &first.id().to_string()])?;
+    let of_all = Tool::json("fileslower", &["--min", "0", "-o", &writes])?;
+    load.finish()?;
+    let (first_pid, all_pid) = (first.id(), of_all.id());
+    first.interrupt()?.ok()?;
+    equal("rows of the first", rows::parse(&fs::read_to_string(&opens)?)?.len(), 23)?;
+    equal("rows of the second", second.interrupt()?.ok()?.rows()?.len(), 23)?;
+    let rows = of_first.interrupt()?.ok()?.rows()?;
+    ensure!(!rows.is_empty(), "one tracer does not see what another one writes");
+    equal("rows of others", rows::with(&rows, "pid", &first_pid.into()).len(), rows.len())?;
+    of_all.interrupt()?.ok()?;
+    let rows = rows::parse(&fs::read_to_string(&writes)?)?;
+    ensure!(!rows::with(&rows, "pid", &first_pid.into()).is_empty(), "it does not see all: {rows:?}");
+    equal("rows of itself", rows::with(&rows, "pid", &all_pid.into()).len(), 0)
 }

@@ -175,6 +175,17 @@ impl Run {
 
     /// Starts the tool in the foreground of a terminal of its own, whose other side is returned.
     pub fn start_in_terminal(mut self) -> Result<(Tool, File)> {
+        let us = self.give_terminal()?;
+        Ok((self.start()?, us))
+    }
+
+    /// The same for a program that is none of tracer's, and says by itself when it is ready.
+    pub fn spawn_in_terminal(mut self) -> Result<(Tool, File)> {
+        let us = self.give_terminal()?;
+        Ok((self.spawn()?, us))
+    }
+
+    fn give_terminal(&mut self) -> Result<File> {
         let us = File::options().read(true).write(true).open("/dev/ptmx")?;
         let (mut lock, mut number) = (0_i32, 0_i32);
         for (request, value) in [(libc::TIOCSPTLCK, &mut lock), (libc::TIOCGPTN, &mut number)] {
@@ -194,7 +205,7 @@ impl Run {
             ],
         );
         self.terminal = Some(sys::own(peer)?);
-        Ok((self.start()?, us))
+        Ok(us)
     }
 
     /// Starts the tool and waits until everything is attached.
