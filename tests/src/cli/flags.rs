@@ -15,6 +15,7 @@ pub const SUITE: Suite = Suite {
     tests: &[
         Test::user("the_readme_has_the_flags_of_every_tool", the_readme_has_the_flags_of_every_tool),
         Test::new("every_tool_takes_every_flag", every_tool_takes_every_flag),
+        Test::new("every_tool_takes_conditions_and_columns", every_tool_takes_conditions_and_columns),
         Test::new("every_tool_does_what_they_say", every_tool_does_what_they_say),
     ],
     workloads: &[],
@@ -95,17 +96,56 @@ fn every_tool_takes_every_flag() -> Result<()> {
     Ok(())
 }
 
-/// On emulated machines one tool of each shape stands for all.
-fn every_tool_does_what_they_say() -> Result<()> {
-    let mut shapes = Vec::new();
-    for standard in tools::SUITES.iter().filter_map(|suite| suite.standard.as_ref()) {
-        let shape = mem::discriminant(&standard.shape);
-        if (standard.needs)().is_ok() && !(in_vm() && shapes.contains(&shape)) {
-            shapes.push(shape);
-            does_what_they_say(standard).with_context(|| standard.tool)?;
+/// Each tool's own columns in every flag that names some, and its complaint where there is no such column.
+fn every_tool_takes_conditions_and_columns() -> Result<()> {
+    for standard in chosen() {
+        let (tool, column) = (standard.tool, column_of(standard)?);
+        let (always, order) = (always(column), format!("-{column}"));
+        let run = |words: &[&str]| tracer(&[&[tool], standard.args, words].concat()).output();
+        let mut good = vec!["--filter", &always, "--forbid", &always, "--expect", &always, "--dry-run"];
+        if !matches!(standard.shape, Shape::Dist) {
+            good.extend(["--columns", column]);
+        }
+        if matches!(standard.shape, Shape::Top | Shape::TopBy(_)) {
+            good.extend(["--sort", &order]);
+        }
+        let output = run(&good)?;
+        ensure!(output.code == 0 && output.stderr.starts_with("would "), "a dry run: {output}");
+        for (flag, value) in [("--filter", "nosuch == 1"), ("--columns", "nosuch"), ("--container", "nosuch")]
+        {
+            let output = run(&[flag, value, "--dry-run"])?;
+            ensure!(output.fails(2)?.contains(flag), "{flag} is not named: {output}");
         }
     }
     Ok(())
+}
+
+/// A column of a tool; a histogram's unit is none.
+fn column_of(standard: &Standard) -> Result<&'static str> {
+    standard.keys.iter().copied().find(|key| *key != "unit").context("no columns")
+}
+
+/// A condition that holds for every row.
+fn always(column: &str) -> String {
+    format!("{column} == null || !({column} == null)")
+}
+
+/// The tools that this kernel can run; on emulated machines one of each shape stands for all.
+fn chosen() -> impl Iterator<Item = &'static Standard> {
+    let mut shapes = Vec::new();
+    let standards = tools::SUITES.iter().filter_map(|suite| suite.standard.as_ref());
+    standards.filter(move |standard| {
+        let shape = mem::discriminant(&standard.shape);
+        let is_chosen = (standard.needs)().is_ok() && !(in_vm() && shapes.contains(&shape));
+        if is_chosen {
+            shapes.push(shape);
+        }
+        is_chosen
+    })
+}
+
+fn every_tool_does_what_they_say() -> Result<()> {
+    chosen().try_for_each(|standard| does_what_they_say(standard).context(standard.tool))
 }
 
 /// A filter by cgroup, a time for each row, no header, a file, a small buffer, readiness, and words on stderr.
@@ -115,8 +155,9 @@ fn does_what_they_say(standard: &Standard) -> Result<()> {
     let group = Cgroup::new("flags")?;
     let mut load = Load::start(standard.load)?;
     group.add(load.id)?;
+    let always = always(column_of(standard)?);
     let common = ["--cgroup", group.arg(), "-T=unix", "--no-header", "-o", &file, "-v", "--strict"];
-    let more = ["--buffer", "256k", "--ready-file", &ready];
+    let more = ["--buffer", "256k", "--ready-file", &ready, "--filter", &always, "--expect", &always];
     let before = sys::unix_time().as_secs_f64();
     let tool = tracer(&[&[standard.tool], standard.args, &common, &more].concat()).start()?;
     ensure!(fs::exists(&ready)?, "it was ready, and {ready} is not there");
