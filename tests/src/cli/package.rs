@@ -52,6 +52,8 @@ fn holds_all_of_every_tool() -> Result<()> {
     }
     let commands = ["completions", "doctor", "list", "replay"];
     wanted.extend(commands.map(|name| format!("share/man/man1/tracer-{name}.1.gz")));
+    let changelog = fs::read(usr.join("share/doc/tracer/changelog.gz"))?;
+    ensure!(changelog.starts_with(&[0x1f, 0x8b]), "the changelog is not compressed");
     for file in wanted {
         let content = fs::read(usr.join(&file)).with_context(|| file.clone())?;
         ensure!(content.len() > 500, "{file} has {} bytes", content.len());

@@ -15,12 +15,28 @@ pub const fn architecture() -> &'static str {
     if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" }
 }
 
+/// Nobody in particular, at a domain that never is one.
+const MAINTAINER: &str = "The tracer developers <developers@tracer.invalid>";
+
 /// Pack a stage, which holds `usr`.
 pub fn pack(stage: &Path, time: &str, deb: &Path) -> Result<()> {
     write_file(&stage.join("DEBIAN/control"), control(), 0o644)?;
+    write_changelog(&stage.join("usr/share/doc/tracer/changelog"), time)?;
     let mut pack = Command::new("dpkg-deb");
     pack.env("SOURCE_DATE_EPOCH", time).args(["--root-owner-group", "--build"]);
     process::run_quietly(pack.arg(stage).arg(deb))
+}
+
+/// Debian wants to know of each version, what is new and when it came; the history is the repository's.
+fn write_changelog(file: &Path, time: &str) -> Result<()> {
+    let date = process::read(Command::new("date").args(["-u", "-R", "-d", &format!("@{time}")]))?;
+    let entry = format!(
+        "tracer ({VERSION}) unstable; urgency=medium\n\n  * Built from the tracer repository, which has its history.\n\n \
+         -- {MAINTAINER}  {}\n",
+        date.trim()
+    );
+    write_file(file, entry, 0o644)?;
+    process::run_quietly(Command::new("gzip").args(["-9", "-n", "-f"]).arg(file))
 }
 
 fn control() -> String {
@@ -30,7 +46,7 @@ fn control() -> String {
 Package: tracer
 Version: {VERSION}
 Architecture: {architecture}
-Maintainer: The tracer developers <tracer@invalid>
+Maintainer: {MAINTAINER}
 Section: utils
 Priority: optional
 Description: eBPF tracing tools in one static binary
