@@ -1,6 +1,7 @@
 //! The checks that every tool must pass, whatever it traces.
 
 use std::{
+    collections::BTreeSet,
     fs,
     time::{Duration, Instant},
 };
@@ -229,17 +230,29 @@ fn sees_only_user(standard: &Standard) -> Result<()> {
 
 /// A name that would forge a row and colour the terminal, and is not UTF-8.
 const HOSTILE: &[u8] = b"a\n1 b\x1b[31m\xc2\x9b\xff";
+/// The same in a table.
+const HARMLESS: &str = r"a\n1\x20b\x1b[31m\u{9b}\xff";
 
 fn prints_a_table(standard: &Standard) -> Result<()> {
     let mut load = standard.plan().named(HOSTILE).start()?;
     let tool = standard.start(&[], &standard.pids(&load.pid()))?;
+    // It sees its events only when their process is no more; but functions have names as long as it lives.
+    let is_late = standard.shape != Shape::Stack;
+    if is_late {
+        tool.signal(libc::SIGSTOP)?;
+    }
     let account = load.finish()?;
+    if is_late {
+        tool.signal(libc::SIGCONT)?;
+    }
     let output = tool.interrupt()?.ok()?;
     rows::are_harmless(output.text()?, &['\n'])?;
     let lines = output.lines()?;
     if standard.shape == Shape::Dist {
         let has = |part: &str| lines.iter().any(|line| line.contains(part));
         ensure!(has("distribution") && has("*") && has("count="), "no histogram: {lines:?}");
+        let is_named = !standard.keys.contains(&"comm") || has(&format!("comm = {HARMLESS}"));
+        ensure!(is_named, "no command name: {lines:?}");
         return Ok(());
     }
     if standard.shape == Shape::Stack {
@@ -261,7 +274,7 @@ fn prints_a_table(standard: &Standard) -> Result<()> {
     let own: Vec<String> = pids_of(&account).iter().map(Value::to_string).collect();
     let own: Vec<_> = cells.iter().filter(|row| own.iter().any(|pid| pid == row[0])).collect();
     for row in &own {
-        equal("comm", row[comm], r"a\n1\x20b\x1b[31m\u{9b}\xff")?;
+        equal("comm", row[comm], HARMLESS)?;
     }
     match (standard.shape, standard.events) {
         (Shape::Snoop, Events::Exactly(events)) => equal("rows", own.len() as u64, events),
@@ -304,7 +317,10 @@ fn sorts_by_a_column(standard: &Standard) -> Result<()> {
     first.finish()?;
     second.finish()?;
     let rows = ascending.interrupt()?.ok()?.rows()?;
-    ensure!(!standard.has_pids() || rows.len() > 1, "nothing to sort: {rows:?}");
+    let kinds: BTreeSet<String> = rows.iter().map(|row| row[low].to_string()).collect();
+    // In a VM, one device alone may interrupt.
+    let least = if standard.tool == "hardirqs" { 1 } else { 2 };
+    ensure!(kinds.len() >= least, "nothing to sort: {rows:?}");
     ensure!(rows.is_sorted_by(|a, b| is_in_order(&a[low], &b[low])), "not by {low}: {rows:?}");
     let rows = descending.interrupt()?.ok()?.rows()?;
     ensure!(rows.is_sorted_by(|a, b| is_in_order(&b[high], &a[high])), "not by -{high}: {rows:?}");
