@@ -5,6 +5,7 @@
 //! itself, and whatever the process saw as its root. Names are looked up at the end.
 
 mod files;
+mod go;
 mod perf_map;
 mod process;
 
@@ -22,6 +23,7 @@ use blazesym::{
 };
 
 use files::{FileId, Files};
+use go::GoTable;
 use process::Process;
 
 /// Where an address of a stack is.
@@ -132,10 +134,17 @@ impl Symbols {
         });
         let found = found.unwrap_or_default();
         let name = self.files.name(file);
-        let unnamed = |offset: u64| one(&format!("[{name}+{offset:#x}]"));
-        let names = offsets.iter().enumerate();
+        let names: Vec<_> = (0..offsets.len()).map(|index| found.get(index).and_then(names_of)).collect();
+        let is_whole = names.iter().all(Option::is_some);
+        let go = self.files.path(file).filter(|_| !is_whole).and_then(|path| GoTable::read(&path));
+        let unnamed = |offset: u64| {
+            let name_in_go = go.as_ref().and_then(|go| go.name(offset));
+            one(&name_in_go.unwrap_or_else(|| format!("[{name}+{offset:#x}]")))
+        };
         names
-            .map(|(index, offset)| found.get(index).and_then(names_of).unwrap_or_else(|| unnamed(*offset)))
+            .into_iter()
+            .zip(&offsets)
+            .map(|(name, offset)| name.unwrap_or_else(|| unnamed(*offset)))
             .collect()
     }
 
