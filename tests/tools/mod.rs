@@ -2,6 +2,7 @@
 
 mod biolatency;
 mod biosnoop;
+mod biostacks;
 mod biotop;
 mod cachestat;
 mod cpudist;
@@ -38,6 +39,7 @@ use crate::harness::Suite;
 pub const SUITES: &[&Suite] = &[
     &biolatency::SUITE,
     &biosnoop::SUITE,
+    &biostacks::SUITE,
     &biotop::SUITE,
     &cachestat::SUITE,
     &cpudist::SUITE,

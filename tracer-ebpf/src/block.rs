@@ -91,7 +91,7 @@ pub fn on_io_start<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
 /// A bio is about to get a request, in its submitter's context. (queue, bio, rw) before 5.11.
 #[inline(always)]
 pub fn on_getrq<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
-    let bio: Ptr<bio, DIRECT> = behind_queue(args, BTFA_block_getrq.load() == 3);
+    let bio = bio_of(args);
     let Some(current) = filter::current() else {
         let _ = BIO_OWNERS.remove(bio.addr());
         return None;
@@ -149,6 +149,19 @@ pub fn completed<const DIRECT: bool>(args: Args<DIRECT>) -> Option<(Ptr<request,
     }
     let _ = REQUESTS.remove(request.addr());
     (progress.ns != 0).then_some((request, progress))
+}
+
+/// The bio that `block_getrq` is about.
+#[inline(always)]
+pub fn bio_of<const DIRECT: bool>(args: Args<DIRECT>) -> Ptr<bio, DIRECT> {
+    behind_queue(args, BTFA_block_getrq.load() == 3)
+}
+
+/// Whether the kernel tells of requests in their submitter's context.
+#[inline(always)]
+#[must_use]
+pub fn starts_are_seen() -> bool {
+    BTFA_block_io_start.load() != 0
 }
 
 /// The request that a tracepoint is about: its last argument, before 5.11 after the queue.
@@ -253,7 +266,7 @@ fn take_owner_into<const DIRECT: bool>(request: Ptr<request, DIRECT>, owner: &mu
 /// Whether owners are known by the bio, not by the request.
 #[inline(always)]
 fn are_owners_of_bios() -> bool {
-    SEES_OWNERS.load() != 0 && BTFA_block_io_start.load() == 0
+    SEES_OWNERS.load() != 0 && !starts_are_seen()
 }
 
 #[inline(always)]

@@ -4,6 +4,7 @@ use crate::tool::Entry;
 
 mod biolatency;
 mod biosnoop;
+mod biostacks;
 mod biotop;
 mod cachestat;
 mod cpudist;
@@ -40,6 +41,7 @@ mod wakeuptime;
 pub const TOOLS: &[Entry] = &[
     Entry::of::<biolatency::Biolatency>(),
     Entry::of::<biosnoop::Biosnoop>(),
+    Entry::of::<biostacks::Biostacks>(),
     Entry::of::<biotop::Biotop>(),
     Entry::of::<cachestat::Cachestat>(),
     Entry::of::<cpudist::Cpudist>(),

@@ -2,6 +2,7 @@
 
 pub mod biolatency;
 pub mod biosnoop;
+pub mod biostacks;
 pub mod biotop;
 pub mod cachestat;
 pub mod cpudist;

@@ -1,0 +1,1 @@
+//! biostacks counts by [`crate::stack::Key`].
