@@ -1,7 +1,7 @@
 //! biostacks: block I/O by stack, on a disk that the test makes for itself.
 
 use crate::{
-    harness::{Load, Result, Suite, Test, Tool, Value, ensure, equal, json, rows},
+    harness::{Context, Load, Result, Suite, Test, Tool, Value, ensure, equal, json, rows},
     standard::{Events, Shape, Standard, nothing},
 };
 
@@ -29,6 +29,12 @@ fn tells_who_submitted_requests() -> Result<()> {
     let account = load.finish()?;
     let rows = tool.interrupt()?.ok()?.rows()?;
     equal("requests", rows::sum(&rows, "count"), 101)?;
+    // What leads from the tracepoint to tracer's own program is left out.
+    for row in &rows {
+        let stack = row["kernel_stack"].as_array().context("no stack")?;
+        let innermost = stack.last().and_then(Value::as_str).unwrap_or_default();
+        ensure!(innermost.starts_with("blk_"), "a request is made in {innermost}: {row}");
+    }
     // One in three is a write.
     let through = |function: &str| {
         let is_its = |row: &&Value| {

@@ -9,7 +9,7 @@ use aya_ebpf::{
     bindings::{BPF_F_USER_STACK, BPF_NOEXIST},
     helpers::generated::{bpf_get_stack, bpf_ringbuf_output},
     macros::map,
-    maps::{HashMap, PerCpuArray, RingBuf},
+    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use tracer_common::stack::{KERNEL, Key, LOST_STACK, MAX_FRAMES, NO_STACK, Stack, USER, Weight};
 
@@ -19,9 +19,9 @@ use crate::{counter, emit, filter::Current};
 #[map]
 static STACKS: RingBuf = RingBuf::with_byte_size(4096, 0);
 
-/// Ids of the stacks that were told.
+/// Ids of the stacks that were told. One that is forgotten, since others needed its place, is told again.
 #[map]
-static STACK_IDS: HashMap<u64, u8> = HashMap::with_max_entries(1, 0);
+static STACK_IDS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(1, 0);
 
 /// What tools count by stack.
 #[map]
@@ -43,9 +43,12 @@ const MAX_BYTES: u64 = (MAX_FRAMES * size_of::<u64>()) as u64;
 struct Record {
     stack: Stack,
     frames: [u64; WORDS],
+    /// The number of the last stack that was taken here.
+    turn: u64,
 }
 
-/// Too large for the stack.
+/// Too large for the stack. A program may be interrupted by another, or by itself in another thread where it is
+/// preempted: what that one finds here it spoils, and both can tell by the turn.
 #[map]
 static STACK_BUFFER: PerCpuArray<Record> = PerCpuArray::with_max_entries(1, 0);
 
@@ -120,7 +123,8 @@ pub unsafe fn weigh(weight: *mut Weight, total: u64) {
 #[inline(always)]
 unsafe fn id(context: *const u8, pid: u32, flags: u64) -> u64 {
     let Some(record) = STACK_BUFFER.get_ptr_mut(0) else { return LOST_STACK };
-    // SAFETY: the map's value, which only this program writes on this CPU; the buffer has as many bytes.
+    let turn = take_turn(record);
+    // SAFETY: the map's value, which only this CPU writes; the buffer has as many bytes.
     let (frames, bytes) = unsafe {
         let frames = &raw mut (*record).frames;
         (frames, bpf_get_stack(context.cast_mut().cast(), frames.cast(), MAX_BYTES as u32, flags))
@@ -130,6 +134,10 @@ unsafe fn id(context: *const u8, pid: u32, flags: u64) -> u64 {
     }
     let bytes = (bytes as u64).min(MAX_BYTES);
     let id = hash(frames.cast(), bytes, pid.into());
+    if turn_of(record) != turn {
+        emit::lost();
+        return LOST_STACK;
+    }
     // SAFETY: the value is never read, only its presence matters.
     if unsafe { STACK_IDS.get(id).is_some() } {
         return id;
@@ -137,6 +145,21 @@ unsafe fn id(context: *const u8, pid: u32, flags: u64) -> u64 {
     // SAFETY: as above.
     unsafe { (*record).stack = Stack { id, pid, len: bytes as u32 } };
     tell(record, id, bytes)
+}
+
+/// Begins to take a stack, and gives its number on this CPU.
+#[inline(always)]
+fn take_turn(record: *mut Record) -> u64 {
+    let turn = turn_of(record).wrapping_add(1);
+    // SAFETY: the map's value, aligned and valid as long as the program runs.
+    unsafe { (&raw mut (*record).turn).write_volatile(turn) };
+    turn
+}
+
+#[inline(always)]
+fn turn_of(record: *const Record) -> u64 {
+    // SAFETY: as above.
+    unsafe { (&raw const (*record).turn).read_volatile() }
 }
 
 /// Tells the user side of a stack that is new. Rare, and out of the way of those that are not.

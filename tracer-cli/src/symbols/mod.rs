@@ -71,10 +71,11 @@ impl Symbols {
         }
     }
 
-    /// Where the frames of a stack are, the innermost first. Those that called others are where they did so,
-    /// not where they will go on, which may be another function.
-    pub fn locate(&mut self, pid: u32, frames: &[u64]) -> Box<[Place]> {
-        let back = |(index, address): (usize, &u64)| address.saturating_sub(u64::from(index > 0));
+    /// Where the frames of a stack are, the innermost first. Those that called others, as the innermost does in a
+    /// stack at a function's return, are where they did so, not where they will go on, which may be another function.
+    pub fn locate(&mut self, pid: u32, frames: &[u64], at_return: bool) -> Box<[Place]> {
+        let back =
+            |(index, address): (usize, &u64)| address.saturating_sub(u64::from(index > 0 || at_return));
         let addresses = frames.iter().enumerate().map(back);
         if pid == 0 {
             return addresses.map(Place::Kernel).collect();

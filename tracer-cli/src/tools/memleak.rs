@@ -24,7 +24,7 @@ use crate::{
         common::{duration, size},
         interval::Deltas,
         session::Session,
-        stack::{Stack, StackFlags, Unit, Weighted},
+        stack::{Stack, StackFlags, Taken, Unit, Weighted},
     },
     error::Failure,
     output::{Clock, Column},
@@ -34,6 +34,9 @@ use crate::{
 
 /// How old memory must be to be shown: the most is freed soon.
 const OLD: Duration = Duration::from_millis(500);
+
+/// Where what processes allocate stands.
+const USER_MAP: &str = "ALLOCATIONS";
 
 pub struct Memleak {
     flags: Flags,
@@ -153,7 +156,7 @@ impl Tool for Memleak {
         plan.set("MIN_BYTES", flags.min_size.unwrap_or(0));
         plan.set("MAX_BYTES", flags.max_size.unwrap_or(u64::MAX));
         plan.set("EVERY", flags.sample);
-        let map = if is_user { "ALLOCATIONS" } else { "KERNEL_ALLOCATIONS" };
+        let map = if is_user { USER_MAP } else { "KERNEL_ALLOCATIONS" };
         plan.entries(map, flags.max_allocations);
         if is_user {
             flags.stacks.plan_of(USER, plan);
@@ -294,6 +297,10 @@ impl Stack for Memleak {
 
     fn counted(&self) -> &'static str {
         "allocations"
+    }
+
+    fn taken(&self) -> Taken {
+        if self.map == USER_MAP { Taken::AtReturns } else { Taken::OnTracepoints }
     }
 
     fn more_columns(&self) -> Vec<Column> {

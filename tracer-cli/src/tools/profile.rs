@@ -4,7 +4,7 @@ use crate::{
     bpf::hook::{Clock, Hook, Sampling},
     engine::{
         Plan,
-        stack::{Stack, StackFlags},
+        stack::{Stack, StackFlags, Taken},
     },
     tool::{About, Domain, Shape, Tool},
 };
@@ -56,8 +56,8 @@ impl Stack for Profile {
         &self.flags
     }
 
-    fn is_on_tracepoints(&self) -> bool {
-        false
+    fn taken(&self) -> Taken {
+        Taken::Anywhere
     }
 
     fn counted(&self) -> &'static str {

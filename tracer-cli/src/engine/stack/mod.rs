@@ -45,9 +45,9 @@ pub trait Stack {
         None
     }
 
-    /// Whether programs that take the stacks sit on tracepoints: then their own part of the stacks is left out.
-    fn is_on_tracepoints(&self) -> bool {
-        true
+    /// What the programs that take the stacks sit on.
+    fn taken(&self) -> Taken {
+        Taken::OnTracepoints
     }
 
     /// What is counted, in a word.
@@ -80,6 +80,17 @@ pub trait Stack {
     fn read(&mut self, session: &Session, deltas: &mut Deltas) -> anyhow::Result<Vec<Weighted>> {
         read_counts(session, self.map(), deltas)
     }
+}
+
+/// Where stacks are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// There, stacks end with what leads to tracer's own program, which is left out.
+    OnTracepoints,
+    /// Where functions of user space return.
+    AtReturns,
+    /// Wherever a CPU is.
+    Anywhere,
 }
 
 /// What stacks weigh.
@@ -165,7 +176,7 @@ pub async fn run(
     let wake = unsafe { AsyncFd::register(ring.fd().try_clone_to_owned()?) }?;
     let rhythm = tool.flags().rhythm();
     let mut report = Report {
-        seen: Seen::new(&ring, symbols, tool.is_on_tracepoints())?,
+        seen: Seen::new(&ring, symbols, tool.taken())?,
         flame_graph: FlameGraph::new(&tool.flags().flame_graph)?,
         tool,
         printer,

@@ -8,7 +8,7 @@ use std::{
 use tracer_common::stack::{LOST_STACK, Stack};
 use zerocopy::FromBytes;
 
-use super::Weighted;
+use super::{Taken, Weighted};
 use crate::{
     bpf::{map::Map, ring::RingBuffer},
     symbols::{Place, Symbols},
@@ -19,25 +19,25 @@ pub struct Seen {
     ring: RingBuffer,
     stacks: HashMap<u64, Box<[Place]>>,
     symbols: Symbols,
-    /// Stacks end with what leads from a tracepoint to tracer's own program.
-    on_tracepoints: bool,
+    taken: Taken,
 }
 
 impl Seen {
     /// # Errors
     /// If mapping the ring buffer fails.
-    pub fn new(ring: &Map, symbols: Symbols, on_tracepoints: bool) -> std::io::Result<Self> {
-        Ok(Self { ring: RingBuffer::new(ring)?, stacks: HashMap::new(), symbols, on_tracepoints })
+    pub fn new(ring: &Map, symbols: Symbols, taken: Taken) -> std::io::Result<Self> {
+        Ok(Self { ring: RingBuffer::new(ring)?, stacks: HashMap::new(), symbols, taken })
     }
 
     /// Takes what was told.
     pub fn drain(&mut self) {
-        let Self { ring, stacks, symbols, .. } = self;
+        let Self { ring, stacks, symbols, taken } = self;
+        let at_return = *taken == Taken::AtReturns;
         ring.drain(usize::MAX, |record| {
             if let Ok((stack, frames)) = Stack::ref_from_prefix(record) {
                 let words = frames.chunks_exact(8).filter_map(|word| word.first_chunk::<8>());
                 let frames: Vec<u64> = words.map(|word| u64::from_ne_bytes(*word)).collect();
-                stacks.insert(stack.id, symbols.locate(stack.pid, &frames));
+                stacks.insert(stack.id, symbols.locate(stack.pid, &frames, at_return));
             }
             true
         });
@@ -73,7 +73,9 @@ impl Seen {
         let names = places.iter().rev().flat_map(|place| self.symbols.names(*place));
         let mut names: Vec<Rc<str>> = names.cloned().collect();
         let last = names.len().saturating_sub(OWN_FRAMES);
-        if let Some(own) = names[last..].iter().position(|name| self.on_tracepoints && is_own(name)) {
+        if let Some(own) =
+            names[last..].iter().position(|name| self.taken == Taken::OnTracepoints && is_own(name))
+        {
             names.truncate(last + own);
         }
         // Of code without names, one frame says as much as many.
