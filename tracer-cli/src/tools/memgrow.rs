@@ -36,13 +36,14 @@ impl Tool for Memgrow {
     fn prepare(flags: Flags, plan: &mut Plan) -> anyhow::Result<Shape> {
         if flags.mapped {
             plan.hook(&[&[Hook::TpBtf("sys_exit")], &[Hook::RawTp("sys_exit")]]);
-            plan.entries_by_thread("BREAKS");
         } else {
             plan.hook(&[&[Hook::Tracepoint("kmem", "rss_stat")]]);
             plan.entries_by_thread("RESIDENT");
         }
         plan.hook(&[&[Hook::TpBtf("sched_process_exec")], &[Hook::RawTp("sched_process_exec")]]);
+        // New programs are noted in both.
         plan.entries_by_thread("FRESH");
+        plan.entries_by_thread("BREAKS");
         flags.stacks.plan_of(USER, plan);
         Ok(Shape::Stack(Box::new(Self { flags })))
     }
