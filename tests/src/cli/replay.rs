@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Load, Result, Scratch, Suite, Test, Tool, ensure, equal, tracer};
+use crate::harness::{Load, Result, Scratch, Suite, Test, Tool, ensure, equal, load, tracer};
 
 pub const SUITE: Suite = Suite {
     name: "cli::replay",
@@ -38,17 +38,18 @@ fn rows_are_the_same_again() -> Result<()> {
 fn summaries_are_the_same_again() -> Result<()> {
     let scratch = Scratch::new()?;
     let file = scratch.file("rows");
-    let record = |words: &[&str], part: &str| -> Result<()> {
-        let words = [words, &["--json", "-o", &file, "-d", "50ms"]].concat();
-        tracer(&words).output()?.ok()?;
+    let record = |tool: &str, part: &str| -> Result<()> {
+        // A processor that has something to do, whose rows there are then.
+        let run = tracer(&[tool, "--json", "-o", &file, "--"]).arg(load::this_program()?);
+        run.arg(load::WORD).arg("open-storm").arg("40009").output()?.ok()?;
         let recorded = fs::read_to_string(&file)?;
         ensure!(recorded.contains(part), "nothing to replay: {recorded}");
         let replayed = tracer(&["replay", &file, "--json"]).output()?.ok()?;
-        equal(words[0], replayed.text()?, recorded.as_str())
+        equal(tool, replayed.text()?, recorded.as_str())
     };
-    record(&["profile"], "\"kernel_stack\":[")?;
-    record(&["syscount"], "\"syscall\":")?;
-    record(&["runqlat"], "\"buckets\":[")?;
+    record("profile", "\"kernel_stack\":[")?;
+    record("syscount", "\"syscall\":")?;
+    record("runqlat", "\"buckets\":[")?;
     // Histograms have no rows.
     for flags in [&["--sort", "count"][..], &["-c", "1"], &["--rows", "1"], &["--columns", "count"]] {
         tracer(&[&["replay", &file], flags].concat()).output()?.fails(2)?;
