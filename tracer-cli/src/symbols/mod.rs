@@ -65,7 +65,7 @@ impl Symbols {
     /// Looks at a process before it is traced, however soon it ends then.
     pub fn know(&mut self, pid: u32) {
         let process = self.processes.entry(pid).or_default();
-        process.refresh(pid, &[0]);
+        process.refresh(pid, &[]);
         for address in process.code() {
             process.place(pid, address, &mut self.files);
         }

@@ -1,6 +1,11 @@
 //! A process's memory: what is mapped where.
 
-use std::{fs, fs::File, os::unix::fs::MetadataExt, os::unix::fs::OpenOptionsExt, path::Path, path::PathBuf};
+use std::{
+    fs::{self, File},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use super::{
     Place,
@@ -16,7 +21,13 @@ pub struct Process {
     program: Option<(u64, u64)>,
     /// What it sees as its root, and its number there: kept when it has gone.
     root: Option<(File, u32)>,
+    /// From when on its mappings may be read again for the sake of a caller's address.
+    again: Option<Instant>,
 }
+
+/// Reading mappings in vain takes no more than one part in so many of the time. Where functions keep no frame
+/// pointer, most stacks have numbers among their callers that are no addresses of code.
+const SHARE: u32 = 10;
 
 /// A mapping that code is run in.
 struct Area {
@@ -35,10 +46,10 @@ impl Process {
     pub fn refresh(&mut self, pid: u32, frames: &[u64]) {
         let process = Path::new("/proc").join(pid.to_string());
         let program = fs::metadata(process.join("exe")).ok().map(|file| (file.dev(), file.ino()));
-        let is_known = frames.iter().all(|address| self.area(*address).is_some());
-        if is_known && (program.is_none() || program == self.program) {
+        if self.knows(frames) && (program.is_none() || program == self.program) {
             return;
         }
+        let start = Instant::now();
         // As bytes: a path may be no UTF-8.
         let Ok(maps) = fs::read(process.join("maps")) else { return };
         if maps.is_empty() {
@@ -46,6 +57,7 @@ impl Process {
         }
         self.areas = String::from_utf8_lossy(&maps).lines().filter_map(Area::parse).collect();
         self.program = program;
+        self.again = Some(start + SHARE * start.elapsed());
         if self.root.is_none() {
             let root = fs::OpenOptions::new()
                 .read(true)
@@ -53,6 +65,14 @@ impl Process {
                 .open(process.join("root"));
             self.root = root.ok().map(|root| (root, number_inside(&process).unwrap_or(pid)));
         }
+    }
+
+    /// Whether it is known where these are, or not to be found out now. The innermost is in code for certain.
+    fn knows(&self, frames: &[u64]) -> bool {
+        let Some((innermost, callers)) = frames.split_first() else { return false };
+        let is_known = |address: &u64| self.area(*address).is_some();
+        is_known(innermost)
+            && (callers.iter().all(is_known) || self.again.is_some_and(|again| Instant::now() < again))
     }
 
     /// An address in each of its mappings.
@@ -161,5 +181,18 @@ mod tests {
         };
         assert!(files.path(file).is_some() && files.name(file).starts_with("tracer"), "{}", files.name(file));
         assert_eq!(process.place(pid, 1, &mut files), None);
+    }
+
+    #[test]
+    fn a_caller_that_is_no_code_makes_nobody_read_maps_all_the_time() {
+        let mut process = Process::default();
+        let (pid, address) = (std::process::id(), number_inside as *const () as u64);
+        process.refresh(pid, &[address]);
+        let later = Instant::now() + std::time::Duration::from_secs(3600);
+        process.again = Some(later);
+        process.refresh(pid, &[address, 1]);
+        assert_eq!(process.again, Some(later));
+        process.refresh(pid, &[1, address]);
+        assert_ne!(process.again, Some(later));
     }
 }
