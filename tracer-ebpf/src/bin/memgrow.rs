@@ -42,7 +42,7 @@ struct Pages {
 /// How many bytes were resident last. With its entries made beforehand: processes come in bursts, and the kernel
 /// makes entries a few at a time.
 #[map]
-static RESIDENT: HashMap<Pages, u64> = HashMap::with_max_entries(1, 0);
+static RESIDENT: HashMap<Pages, u64> = HashMap::with_max_entries(1, counter::GROWS);
 
 /// Where processes' heaps end, as brk(2) has it: 0 if that is not known.
 #[map]
@@ -50,7 +50,7 @@ static BREAKS: HashMap<u32, u64> = HashMap::with_max_entries(1, counter::GROWS);
 
 /// Processes whose address space was seen from its beginning.
 #[map]
-static FRESH: HashMap<u32, u8> = HashMap::with_max_entries(1, 0);
+static FRESH: HashMap<u32, u8> = HashMap::with_max_entries(1, counter::GROWS);
 
 tracepoint_record!(kmem / rss_stat => on_resident);
 tracepoint!(sys_exit => on_exit);
