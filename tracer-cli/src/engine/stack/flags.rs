@@ -23,7 +23,7 @@ pub struct StackFlags {
     #[arg(long, value_name = "PERCENT", default_value = "1", help_heading = "Output")]
     pub min_percent: f64,
     /// Stacks that there is room for
-    #[arg(long, value_name = "N", default_value = "16384",
+    #[arg(long, value_name = "N", default_value = "12288",
         value_parser = clap::value_parser!(u32).range(1..=1 << 20), help_heading = "Run")]
     max_stacks: u32,
     #[command(flatten)]
@@ -49,8 +49,10 @@ impl StackFlags {
         plan.set("STACK_BY_THREAD", u32::from(self.by_thread));
         plan.entries("STACK_COUNTS", self.max_stacks);
         plan.entries("PAIR_COUNTS", self.max_stacks);
-        // A stack of the kernel and one of user space for each.
-        plan.entries("STACK_IDS", 2 * self.max_stacks);
+        // A stack of the kernel and one of user space for each, in sets of four.
+        let sets = (self.max_stacks.next_power_of_two() / 2).max(1);
+        plan.entries("STACK_IDS", sets);
+        plan.set("STACK_SETS_MASK", sets - 1);
     }
 
     #[must_use]

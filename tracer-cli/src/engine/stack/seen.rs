@@ -37,7 +37,8 @@ impl Seen {
             if let Ok((stack, frames)) = Stack::ref_from_prefix(record) {
                 let words = frames.chunks_exact(8).filter_map(|word| word.first_chunk::<8>());
                 let frames: Vec<u64> = words.map(|word| u64::from_ne_bytes(*word)).collect();
-                stacks.insert(stack.id, symbols.locate(stack.pid, &frames, at_return));
+                // Told again, the process may have gone meanwhile.
+                stacks.entry(stack.id).or_insert_with(|| symbols.locate(stack.pid, &frames, at_return));
             }
             true
         });
