@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::fsslower::{done, hold_up, sees_slow_calls};
+use super::fsslower::{done, hold_up, seen_of_32_bit_calls, sees_slow_calls};
 use crate::{
     harness::{
         Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, by_machine, ensure, equal, json,
@@ -45,6 +45,7 @@ pub const SUITE: Suite = Suite {
     }),
     tests: &[
         Test::new("sees_reads_and_writes_only", sees_reads_and_writes_only),
+        Test::new("sees_calls_of_32_bit_programs", sees_calls_of_32_bit_programs),
         Test::new("measures_a_slow_file_system", || sees_slow_calls("fileslower", &["read", "write"])),
         Test::new("sees_a_slow_read_of_a_file", sees_a_slow_read_of_a_file),
         Test::new("sees_a_slow_read_of_a_pipe_on_demand", sees_a_slow_read_of_a_pipe_on_demand),
@@ -67,6 +68,12 @@ fn sees_reads_and_writes_only() -> Result<()> {
     };
     rows::are(&tool.interrupt()?.ok()?.rows()?, &of(&["read", "write"])?)?;
     rows::are(&writes.interrupt()?.ok()?.rows()?, &of(&["write"])?)
+}
+
+fn sees_calls_of_32_bit_programs() -> Result<()> {
+    let (rows, mut wanted) = seen_of_32_bit_calls("fileslower", &["--min", "0"])?;
+    wanted.retain(|row| row["operation"] != "fsync");
+    rows::are(&rows, &wanted)
 }
 
 /// Calls `read` in a thread of its own, and `give` some time later; says which thread it was, and

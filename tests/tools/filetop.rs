@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use super::fsslower::{NAME, done};
+use super::fsslower::{NAME, done, seen_of_32_bit_calls};
 use crate::{
     harness::{
         Context, Gate, Load, Place, Result, Suite, Test, Tool, Value, Workload, ensure, equal, json, rows,
@@ -35,6 +35,7 @@ pub const SUITE: Suite = Suite {
         Test::new("counts_every_byte", counts_every_byte),
         Test::new("counts_by_directory", counts_by_directory),
         Test::new("counts_other_files_on_demand", counts_other_files_on_demand),
+        Test::new("counts_calls_of_32_bit_programs", counts_calls_of_32_bit_programs),
         Test::new("sorts_by_bytes", sorts_by_bytes),
         Test::new("knows_names_in_every_interval", knows_names_in_every_interval),
     ],
@@ -125,6 +126,12 @@ fn counts_every_byte() -> Result<()> {
     // All but what was spliced, the kernel has counted too.
     equal("bytes read", rows::sum(&rows, "read_bytes"), rows::number(&account, "read") + 41)?;
     equal("bytes written", rows::sum(&rows, "write_bytes"), rows::number(&account, "written") + 41)
+}
+
+fn counts_calls_of_32_bit_programs() -> Result<()> {
+    let (rows, _) = seen_of_32_bit_calls("filetop", &[])?;
+    let sums = ["reads", "writes", "read_bytes", "write_bytes"].map(|key| rows::sum(&rows, key));
+    equal("reads, writes, bytes read, bytes written", sums, [2, 1, 10, 3])
 }
 
 fn counts_by_directory() -> Result<()> {

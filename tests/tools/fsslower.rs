@@ -301,16 +301,23 @@ fn file_calls_32(gate: &mut Gate, _: &[String]) -> Result<Value> {
     Ok(json!({ "rows": rows, "results": results }))
 }
 
-fn sees_calls_of_32_bit_programs() -> Result<()> {
+/// What a tool sees of 32-bit calls, and what there is to see: two reads, of five bytes each, a write of three, and
+/// one call more.
+pub fn seen_of_32_bit_calls(tool: &str, args: &[&str]) -> Result<(Vec<Value>, Vec<Value>)> {
     let mut load = Load::start(&["file-calls-32"])?;
-    let tool = Tool::json("fsslower", &["--min", "0", "-p", &load.pid()])?;
+    let tool = Tool::json(tool, &[args, &["-p", &load.pid()]].concat())?;
     let account = load.finish()?;
     equal(
         "results",
         &account["results"].as_array().context("none")?[..4],
         &json!([5, 5, 3, 0]).as_array().context("none")?[..],
     )?;
-    rows::are(&tool.interrupt()?.ok()?.rows()?, rows::wanted(&account)?)
+    Ok((tool.interrupt()?.ok()?.rows()?, rows::wanted(&account)?.clone()))
+}
+
+fn sees_calls_of_32_bit_programs() -> Result<()> {
+    let (rows, wanted) = seen_of_32_bit_calls("fsslower", &["--min", "0"])?;
+    rows::are(&rows, &wanted)
 }
 
 /// How long another process holds up an open.

@@ -1,37 +1,14 @@
 //! wakeuptime: how long threads sleep, and where in its code a thread is that wakes them.
 
-use super::offwaketime::wakes_seen_by;
+use super::offwaketime::{STANDARD, wakes_seen_by};
 use crate::{
     harness::{Result, Suite, Test, ensure},
-    standard::{Events, Shape, Standard, nothing},
+    standard::Standard,
 };
 
 pub const SUITE: Suite = Suite {
     name: "wakeuptime",
-    standard: Some(Standard {
-        tool: "wakeuptime",
-        shape: Shape::Stack,
-        args: &[],
-        keys: &[
-            "pid",
-            "tid",
-            "comm",
-            "user_stack",
-            "kernel_stack",
-            "waker_pid",
-            "waker_tid",
-            "waker_comm",
-            "waker_user_stack",
-            "waker_kernel_stack",
-            "count",
-            "total_us",
-        ],
-        table: &[],
-        load: &["woken", "3"],
-        events: Events::AtLeast(3),
-        of_children: false,
-        needs: nothing,
-    }),
+    standard: Some(Standard { tool: "wakeuptime", ..STANDARD }),
     tests: &[Test::new("tells_who_wakes_whom", tells_who_wakes_whom)],
     workloads: &[],
 };

@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 pub struct Options {
     /// The tool's name: lower-case letters and digits
     name: String,
-    /// What it prints: a row an event, slow events only, histograms, or sorted counters
+    /// What it prints: a row an event, slow events only, histograms, sorted counters, or stacks
     #[arg(long)]
     kind: Kind,
 }
@@ -22,6 +22,7 @@ enum Kind {
     Slower,
     Dist,
     Top,
+    Stack,
 }
 
 /// A tool's own files in the folders of both sides and of the tests.
@@ -52,6 +53,7 @@ impl Kind {
             Self::Slower => templates!("slower"),
             Self::Dist => templates!("dist"),
             Self::Top => templates!("top"),
+            Self::Stack => templates!("stack"),
         }
     }
 }
@@ -142,7 +144,7 @@ mod tests {
 
     #[test]
     fn templates_are_filled() {
-        for kind in [Kind::Snoop, Kind::Slower, Kind::Dist, Kind::Top] {
+        for kind in [Kind::Snoop, Kind::Slower, Kind::Dist, Kind::Top, Kind::Stack] {
             let Templates { common, ebpf, cli, test } = kind.templates();
             for text in [common, ebpf, cli, test, PAGE].map(|template| fill(template, "forkslower")) {
                 assert!(text.contains("forkslower"), "{text}");

@@ -54,7 +54,7 @@ fn bad_arguments() -> Result<()> {
         &["opensnoop", "--columns", "pid,nothing"],
         &["opensnoop", "--columns", "pid,+tid"],
         &["runqlat", "--columns", "pid"],
-        &["runqlat", "--filter", "count > 1"],
+        &["runqlat", "--filter", "average > 1"],
         &["opensnoop", "--filter", "pid =="],
         &["opensnoop", "--filter", "pid == 1", "--filter", "pid == 2"],
         &["opensnoop", "--forbid", "path < 5"],

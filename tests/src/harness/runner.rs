@@ -59,6 +59,7 @@ fn all() -> impl Iterator<Item = (String, Run, bool)> {
 
 /// The runner.
 pub fn main(args: &[OsString]) -> ExitCode {
+    sys::default_signals();
     let result = options(args).and_then(|options| match options.list {
         true => list(&options).map(|()| true),
         false => run_all(&options),

@@ -198,6 +198,16 @@ pub fn set_real_time(priority: i32) -> io::Result<()> {
     call(libc::SYS_sched_setscheduler, &args).map(drop).map_err(io::Error::from_raw_os_error)
 }
 
+/// Has signals do what they do by default, however this program was started: what a shell runs in the background
+/// ignores some, and so does all that it starts.
+pub fn default_signals() {
+    let kept = [libc::SIGKILL, libc::SIGSTOP, libc::SIGPIPE];
+    for signal in (1..32).filter(|signal| !kept.contains(signal)) {
+        // SAFETY: no handler is installed.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// Lets this process be killed when its parent ends.
 pub fn end_with_parent() {
     let _ = call(libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize]);

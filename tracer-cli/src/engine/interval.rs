@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, rc::Rc, time::Duration};
 
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::session::{LOOK, Session, Stop};
 use crate::{
@@ -28,9 +28,7 @@ pub async fn run(
     mut print: impl FnMut(u64) -> anyhow::Result<Option<Stop>>,
 ) -> anyhow::Result<u8> {
     // Without an interval the ticks only look after losses.
-    let every = rhythm.every.unwrap_or(LOOK * 40);
-    let mut ticks = interval_at(Instant::now() + every, every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut ticks = ticks(rhythm.every.unwrap_or(LOOK * 40));
     let mut left = rhythm.limit;
     loop {
         tokio::select! {
@@ -55,6 +53,14 @@ pub async fn run(
             return session.finish(Stop::Done);
         }
     }
+}
+
+/// Ticks that begin after the first interval. What was late is not made up for.
+#[must_use]
+pub fn ticks(every: Duration) -> Interval {
+    let mut ticks = interval_at(Instant::now() + every, every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks
 }
 
 /// What a key's counters grew by.

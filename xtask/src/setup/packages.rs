@@ -30,7 +30,7 @@ enum Proof {
 }
 
 pub const BUILD: &[Package] = &[
-    Package { name: "gcc", proof: Proof::Program("cc"), purpose: "links Rust programs" },
+    Package::of("gcc", "cc", "links Rust programs"),
     Package {
         name: "libc6-dev",
         proof: Proof::File(&[
@@ -44,51 +44,30 @@ pub const BUILD: &[Package] = &[
 ];
 
 pub const VM: &[Package] = &[
-    Package {
-        name: "qemu-system-x86",
-        proof: Proof::Program("qemu-system-x86_64"),
-        purpose: "runs the virtual machines of the test matrix",
-    },
+    Package::of("qemu-system-x86", "qemu-system-x86_64", "runs the virtual machines of the test matrix"),
     Package {
         name: "busybox-static",
         proof: Proof::StaticProgram("busybox"),
         purpose: "is the shell and the tools inside the virtual machines",
     },
-    Package { name: "xz-utils", proof: Proof::Program("xz"), purpose: "unpacks kernels and their modules" },
-    Package { name: "lz4", proof: Proof::Program("lz4"), purpose: "unpacks some kernels" },
-    Package { name: "zstd", proof: Proof::Program("zstd"), purpose: "unpacks newer kernels" },
+    Package::of("xz-utils", "xz", "unpacks kernels and their modules"),
+    Package::of("lz4", "lz4", "unpacks some kernels"),
+    Package::of("zstd", "zstd", "unpacks newer kernels"),
 ];
 
 /// What only some scenarios need.
 pub const SCENARIOS: &[Package] = &[
-    Package {
-        name: "musl-tools",
-        proof: Proof::Program("musl-gcc"),
-        purpose: "links a test program with another C library",
-    },
-    Package { name: "e2fsprogs", proof: Proof::Program("mkfs.ext4"), purpose: "makes an ext4 for scenarios" },
-    Package { name: "xfsprogs", proof: Proof::Program("mkfs.xfs"), purpose: "makes an xfs for scenarios" },
-    Package {
-        name: "btrfs-progs",
-        proof: Proof::Program("mkfs.btrfs"),
-        purpose: "makes a btrfs for scenarios",
-    },
+    Package::of("musl-tools", "musl-gcc", "links a test program with another C library"),
+    Package::of("e2fsprogs", "mkfs.ext4", "makes an ext4 for scenarios"),
+    Package::of("xfsprogs", "mkfs.xfs", "makes an xfs for scenarios"),
+    Package::of("btrfs-progs", "mkfs.btrfs", "makes a btrfs for scenarios"),
 ];
 
-pub const FUZZ: &[Package] =
-    &[Package { name: "g++", proof: Proof::Program("c++"), purpose: "compiles libFuzzer" }];
+pub const FUZZ: &[Package] = &[Package::of("g++", "c++", "compiles libFuzzer")];
 
 pub const BENCH: &[Package] = &[
-    Package {
-        name: "debootstrap",
-        proof: Proof::Program("debootstrap"),
-        purpose: "makes the folder that the bench's peers run in",
-    },
-    Package {
-        name: "mount",
-        proof: Proof::Program("losetup"),
-        purpose: "makes the disk that the bench reads",
-    },
+    Package::of("debootstrap", "debootstrap", "makes the folder that the bench's peers run in"),
+    Package::of("mount", "losetup", "makes the disk that the bench reads"),
 ];
 
 /// Install those of `packages` that are missing.
@@ -113,6 +92,11 @@ fn missing(packages: &[Package]) -> Vec<&Package> {
 }
 
 impl Package {
+    /// One that brings a program.
+    const fn of(name: &'static str, program: &'static str, purpose: &'static str) -> Self {
+        Self { name, proof: Proof::Program(program), purpose }
+    }
+
     fn is_there(&self) -> bool {
         match self.proof {
             Proof::Program(name) => process::find_program(name).is_some(),

@@ -14,7 +14,7 @@ use std::{rc::Rc, time::Duration};
 
 use tokio::{
     io::unix::AsyncFd,
-    time::{Instant, MissedTickBehavior, interval, interval_at},
+    time::{MissedTickBehavior, interval},
 };
 use tracer_common::{
     record::until_nul,
@@ -23,7 +23,7 @@ use tracer_common::{
 use zerocopy::FromBytes;
 
 use super::{
-    interval::Deltas,
+    interval::{Deltas, ticks},
     judge::Judge,
     session::{LOOK, Session, Stop, written},
 };
@@ -185,9 +185,7 @@ pub async fn run(
         cut_said: false,
         judge: session.judge.clone(),
     };
-    let every = rhythm.every.unwrap_or(Duration::from_secs(1 << 30));
-    let mut ticks = interval_at(Instant::now() + every, every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut ticks = ticks(rhythm.every.unwrap_or(Duration::from_secs(1 << 30)));
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut left = rhythm.limit;

@@ -1,0 +1,1 @@
+//! What @name@'s sides share: no more than all stacks do.
