@@ -13,7 +13,7 @@ use super::fsslower::{done, hold_up, seen_of_32_bit_calls, sees_slow_calls};
 use crate::{
     harness::{
         Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, by_machine, ensure, equal, json,
-        rows, sys, tracer,
+        load, rows, sys, tracer,
     },
     standard::{Events, Shape, Standard, nothing},
 };
@@ -87,6 +87,7 @@ fn slow_read(
         let bytes = read()?;
         Ok::<_, anyhow::Error>((sys::tid(), bytes, start.elapsed()))
     });
+    load::until_others_sleep()?;
     thread::sleep(hold_up() + Duration::from_millis(by_machine(20, 300)));
     give()?;
     let Ok(read) = reader.join() else { anyhow::bail!("the reader has panicked") };

@@ -1,13 +1,10 @@
 //! offwaketime: how long threads are without a CPU, where in their code, and what wakes them.
 
-use std::{
-    fs, thread,
-    time::{Duration, Instant},
-};
+use std::{thread, time::Duration};
 
 use crate::{
     harness::{
-        Context as _, Gate, Load, Result, Suite, Test, Tool, Value, Workload, bail, deadline, ensure, equal,
+        Context as _, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, equal,
         frames::{Deed, nap, wake},
         json, load, rows, sys,
     },
@@ -63,30 +60,13 @@ fn woken(gate: &mut Gate, args: &[String]) -> Result<Value> {
     gate.wait(&json!({}))?;
     let waiter = nap::spawn(Box::new(Deed::new(wakes, libc::SYS_read, [reader, at, 1, 0])))?;
     for _ in 0..wakes {
-        until_it_reads()?;
+        // In read(2), which is where it sleeps.
+        load::until_others_sleep()?;
         thread::sleep(SLEEP);
         wake::run(&mut Deed::new(1, libc::SYS_write, [writer, at, 1, 0]));
     }
     waiter.join()?;
     Ok(json!({}))
-}
-
-/// Waits until the other thread sleeps, which it does in read(2) only.
-fn until_it_reads() -> Result<()> {
-    let until = deadline();
-    let own = sys::pid().to_string();
-    while Instant::now() < until {
-        for task in fs::read_dir("/proc/self/task")? {
-            let task = task?;
-            // As bytes: its name may be no text.
-            let stat = fs::read(task.path().join("stat")).unwrap_or_default();
-            if *task.file_name() != *own && stat.windows(4).any(|part| part == b") S ") {
-                return Ok(());
-            }
-        }
-        thread::yield_now();
-    }
-    bail!("the other thread does not sleep")
 }
 
 /// Whether a stack's innermost functions are these.

@@ -7,9 +7,12 @@
 use std::{
     env,
     ffi::{CString, OsStr, OsString},
+    fs,
     os::unix::{ffi::OsStrExt, process::ExitStatusExt},
     path::PathBuf,
     process::{Child, ChildStdin, Command, ExitCode, Stdio},
+    thread,
+    time::Instant,
 };
 
 use super::{
@@ -252,6 +255,23 @@ pub fn idle(gate: &mut Gate, _: &[String]) -> Result<Value> {
 pub fn count(args: &[String]) -> Result<u64> {
     let first = args.first().context("no number")?;
     first.parse().with_context(|| format!("{first:?} is no number"))
+}
+
+/// Waits until all other threads of this process sleep.
+pub fn until_others_sleep() -> Result<()> {
+    let until = deadline();
+    let own = sys::tid().to_string();
+    while Instant::now() < until {
+        let tasks = fs::read_dir("/proc/self/task")?.filter_map(std::io::Result::ok);
+        let mut others = tasks.filter(|task| *task.file_name() != *own);
+        // As bytes: a thread's name may be no text.
+        let stat = |task: fs::DirEntry| fs::read(task.path().join("stat")).unwrap_or_default();
+        if others.all(|task| stat(task).windows(4).any(|part| part == b") S ")) {
+            return Ok(());
+        }
+        thread::yield_now();
+    }
+    bail!("another thread does not sleep")
 }
 
 /// The name that the kernel has for this process.
