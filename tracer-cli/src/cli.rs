@@ -224,7 +224,9 @@ fn run_tool(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<u8> {
         top::order(top.as_ref())?;
     }
     let mut symbols = Symbols::default();
-    if let Shape::Stack(_) = &shape {
+    let mut flame_graph = None;
+    if let Shape::Stack(tool) = &shape {
+        flame_graph = stack::FlameGraph::new(&tool.flags().flame_graph)?;
         common.pid.iter().for_each(|&pid| symbols.know(pid));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -235,7 +237,7 @@ fn run_tool(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<u8> {
             Shape::Snoop(snoop) => snoop::run(session, snoop).await,
             Shape::Dist(dist) => dist::run(session, dist).await,
             Shape::Top(top) => top::run(session, top).await,
-            Shape::Stack(stacks) => stack::run(session, stacks, tool.about.name, symbols).await,
+            Shape::Stack(stacks) => stack::run(session, stacks, tool.about.name, symbols, flame_graph).await,
         }
     })
 }

@@ -100,10 +100,13 @@ fn no_such_cgroup() -> Result<()> {
 }
 
 fn unwritable_output() -> Result<()> {
-    for file in ["/no/such/file", "/tmp"] {
-        let output = tracer(&["opensnoop", "-d", "1ms", "-o", file]).output()?;
+    let kinds = [["opensnoop", "-o"], ["profile", "--flamegraph"]];
+    for ([tool, flag], file) in
+        kinds.into_iter().flat_map(|kind| ["/no/such/file", "/tmp"].map(|file| (kind, file)))
+    {
+        let output = tracer(&[tool, "-d", "1ms", flag, file]).output()?;
         ensure!(output.fails(1)?.contains(file), "which file: {output}");
-        let run = tracer(&["opensnoop", "-o", file, "--"]).arg(load::this_program()?);
+        let run = tracer(&[tool, flag, file, "--"]).arg(load::this_program()?);
         let output = run.arg(load::WORD).arg("idle").output()?;
         // The command, which would print something, has not run.
         ensure!(output.fails(125)?.contains(file), "which file: {output}");

@@ -27,9 +27,17 @@ pub struct OffCpuFlags {
     stacks: StackFlags,
 }
 
-/// `--state`, in tools that look at more than sleeps.
+/// The flags of those that look at more than sleeps.
 #[derive(clap::Args)]
-pub struct States {
+pub struct AnyStateFlags {
+    #[command(flatten)]
+    states: States,
+    #[command(flatten)]
+    off_cpu: OffCpuFlags,
+}
+
+#[derive(clap::Args)]
+struct States {
     /// Only threads that go in these states: running (they could run on), interruptible, uninterruptible,
     /// stopped, or the kernel's bits as a number
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = state, help_heading = "Filters")]
@@ -50,40 +58,50 @@ fn state(text: &str) -> Result<u32, String> {
 }
 
 impl States {
-    /// The states as bits.
-    #[must_use]
-    pub fn bits(&self) -> u32 {
+    /// As bits.
+    fn bits(&self) -> u32 {
         if self.state.is_empty() { u32::MAX } else { self.state.iter().fold(0, |all, state| all | state) }
     }
 }
 
 /// Every state in which a thread can't run.
-pub const ASLEEP: u32 = !RUNNING;
+const ASLEEP: u32 = !RUNNING;
 
-/// What the tools count.
-pub struct Kind {
-    pub map: &'static str,
-    /// Stacks in a key.
-    pub parts: usize,
-    pub states: u32,
+/// Whose stacks are counted.
+#[derive(Clone, Copy, Debug)]
+pub enum Whose {
+    Sleepers,
+    /// The sleeper's, and the waker's.
+    Both,
 }
 
 struct OffCpu {
-    kind: Kind,
+    whose: Whose,
     flags: StackFlags,
 }
 
+impl AnyStateFlags {
+    /// Plans a run that looks at the states asked for, and gives what prints it.
+    pub fn prepare(self, whose: Whose, plan: &mut Plan) -> Shape {
+        self.off_cpu.plan(self.states.bits(), whose, plan)
+    }
+}
+
 impl OffCpuFlags {
-    /// Plans a run, and gives what prints it.
-    pub fn prepare(self, kind: Kind, plan: &mut Plan) -> Shape {
+    /// Plans a run that looks at sleeps, and gives what prints it.
+    pub fn prepare(self, whose: Whose, plan: &mut Plan) -> Shape {
+        self.plan(ASLEEP, whose, plan)
+    }
+
+    fn plan(self, states: u32, whose: Whose, plan: &mut Plan) -> Shape {
         let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         plan.set("AWAY_MIN_NS", self.min.map_or(0, ns));
         plan.set("AWAY_MAX_NS", self.max.map_or(u64::MAX, ns));
-        plan.set("AWAY_STATES", kind.states);
+        plan.set("AWAY_STATES", states);
         plan.set("AWAY_KERNEL", u32::from(self.kernel_threads));
         plan.entries_by_thread("AWAY");
         self.stacks.plan(plan);
-        Shape::Stack(Box::new(OffCpu { kind, flags: self.stacks }))
+        Shape::Stack(Box::new(OffCpu { whose, flags: self.stacks }))
     }
 }
 
@@ -101,11 +119,17 @@ impl Stack for OffCpu {
     }
 
     fn parts(&self) -> usize {
-        self.kind.parts
+        match self.whose {
+            Whose::Sleepers => 1,
+            Whose::Both => 2,
+        }
     }
 
     fn map(&self) -> &'static str {
-        self.kind.map
+        match self.whose {
+            Whose::Sleepers => "STACK_COUNTS",
+            Whose::Both => "PAIR_COUNTS",
+        }
     }
 }
 

@@ -124,7 +124,8 @@ impl Symbols {
         let found = self.symbolizer.symbolize(&Source::Kernel(kernel), Input::AbsAddr(&addresses));
         let found = found.unwrap_or_default();
         let unnamed = || one("[kernel]");
-        (0..places.len()).map(|index| found.get(index).and_then(names_of).unwrap_or_else(unnamed)).collect()
+        let name = |index| found.get(index).filter(|found| is_near(found)).and_then(names_of);
+        (0..places.len()).map(|index| name(index).unwrap_or_else(unnamed)).collect()
     }
 
     fn file_names(&self, file: FileId, places: &[Place]) -> Vec<Names> {
@@ -186,6 +187,13 @@ impl Place {
     }
 }
 
+/// Whether an address can be in the kernel's function that is said to be there, which is the last one before it: far
+/// behind the kernel are BPF programs, and those that have gone have no names.
+fn is_near(found: &Symbolized<'_>) -> bool {
+    const LONGEST: usize = 1 << 20;
+    found.as_sym().is_some_and(|symbol| symbol.offset < LONGEST)
+}
+
 fn one(name: &str) -> Names {
     [Rc::from(name)].into()
 }
@@ -194,4 +202,16 @@ fn names_of(symbolized: &Symbolized<'_>) -> Option<Names> {
     let symbol = symbolized.as_sym()?;
     let inlined = symbol.inlined.iter().map(|function| &function.name);
     Some([&symbol.name].into_iter().chain(inlined).map(|name| Rc::from(name.as_ref())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn far_behind_the_kernel_nothing_has_a_name() {
+        let (mut symbols, place) = (Symbols::default(), Place::Kernel(u64::MAX - 0xfff));
+        symbols.look_up([place].into_iter());
+        assert_eq!(symbols.names(place), [Rc::from("[kernel]")]);
+    }
 }

@@ -1,7 +1,5 @@
 //! biostacks: how long block I/O takes, by the stack that submitted it.
 
-use tracer_common::stack::{KERNEL, USER};
-
 use crate::{
     engine::{
         Plan,
@@ -36,7 +34,7 @@ impl Tool for Biostacks {
     fn prepare(flags: Flags, plan: &mut Plan) -> anyhow::Result<Shape> {
         block::plan(plan, flags.disk, true)?;
         plan.entries("SUBMITTERS", room::for_requests());
-        flags.stacks.plan_of(USER | KERNEL, plan);
+        flags.stacks.plan(plan);
         Ok(Shape::Stack(Box::new(Self { flags: flags.stacks })))
     }
 }

@@ -4,20 +4,12 @@ use crate::{
     bpf::hook::Hook,
     engine::{
         Plan,
-        off_cpu::{Kind, OffCpuFlags, States},
+        off_cpu::{AnyStateFlags, Whose},
     },
     tool::{About, Domain, Shape, Tool},
 };
 
 pub struct Offcputime;
-
-#[derive(clap::Args)]
-pub struct Flags {
-    #[command(flatten)]
-    states: States,
-    #[command(flatten)]
-    off_cpu: OffCpuFlags,
-}
 
 impl Tool for Offcputime {
     const ABOUT: About = About {
@@ -26,11 +18,10 @@ impl Tool for Offcputime {
         domain: Domain::Cpu,
         summary: "How long threads are without a CPU, and where in their code",
     };
-    type Flags = Flags;
+    type Flags = AnyStateFlags;
 
-    fn prepare(flags: Flags, plan: &mut Plan) -> anyhow::Result<Shape> {
+    fn prepare(flags: AnyStateFlags, plan: &mut Plan) -> anyhow::Result<Shape> {
         plan.hook(&[&[Hook::TpBtf("sched_switch")], &[Hook::RawTp("sched_switch")]]);
-        let kind = Kind { map: "STACK_COUNTS", parts: 1, states: flags.states.bits() };
-        Ok(flags.off_cpu.prepare(kind, plan))
+        Ok(flags.prepare(Whose::Sleepers, plan))
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     bpf::hook::Hook,
     engine::{
         Plan,
-        off_cpu::{ASLEEP, Kind, OffCpuFlags},
+        off_cpu::{OffCpuFlags, Whose},
     },
     tool::{About, Domain, Shape, Tool},
 };
@@ -23,7 +23,6 @@ impl Tool for Wakeuptime {
     fn prepare(flags: OffCpuFlags, plan: &mut Plan) -> anyhow::Result<Shape> {
         plan.hook(&[&[Hook::TpBtf("sched_switch")], &[Hook::RawTp("sched_switch")]]);
         plan.hook(&[&[Hook::TpBtf("sched_waking")], &[Hook::RawTp("sched_waking")]]);
-        let kind = Kind { map: "PAIR_COUNTS", parts: 2, states: ASLEEP };
-        Ok(flags.prepare(kind, plan))
+        Ok(flags.prepare(Whose::Both, plan))
     }
 }

@@ -1,7 +1,8 @@
 //! Flame graphs, which inferno draws.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -22,10 +23,19 @@ pub struct FlameFlags {
 
 /// A flame graph that is to be drawn at the run's end.
 pub struct FlameGraph {
-    path: PathBuf,
+    canvas: Canvas,
     /// The folded stacks that it is compared with.
     before: Option<String>,
     pub stacks: Tree,
+}
+
+/// Its file, which is opened before anything is traced, so that a wrong path is told at once. What it held stays
+/// until there is something to draw.
+struct Canvas {
+    path: PathBuf,
+    file: File,
+    /// Made for this run, and taken away again if nothing is drawn.
+    is_new: bool,
 }
 
 /// What a flame graph says of itself.
@@ -39,18 +49,19 @@ impl FlameGraph {
     /// The flame graph that is asked for.
     ///
     /// # Errors
-    /// If what it is compared with can't be read.
+    /// If its file can't be written, or what it is compared with not be read.
     pub fn new(flags: &FlameFlags) -> anyhow::Result<Option<Self>> {
         let Some(path) = flags.flamegraph.clone() else { return Ok(None) };
         let before = flags.diff.as_deref().map(read_folded).transpose()?;
-        Ok(Some(Self { path, before, stacks: Tree::default() }))
+        let canvas = Canvas::open(path)?;
+        Ok(Some(Self { canvas, before, stacks: Tree::default() }))
     }
 
     /// Draws it into its file; nothing if there are no stacks.
     ///
     /// # Errors
     /// If it can't be written.
-    pub fn draw(&self, about: About) -> anyhow::Result<()> {
+    pub fn draw(self, about: About) -> anyhow::Result<()> {
         let mut folded = Vec::new();
         self.stacks.fold(&mut folded);
         if let Some(before) = &self.before {
@@ -60,7 +71,7 @@ impl FlameGraph {
             folded = both;
         }
         if folded.is_empty() {
-            eprintln!("tracer: no stacks were seen, so there is no {}", self.path.display());
+            eprintln!("tracer: no stacks were seen, so {} was not drawn", self.canvas.path.display());
             return Ok(());
         }
         let mut options = flamegraph::Options::default();
@@ -70,8 +81,43 @@ impl FlameGraph {
         let mut svg = Vec::new();
         flamegraph::from_reader(&mut options, &folded[..], &mut svg)
             .context("drawing the flame graph failed")?;
-        fs::write(&self.path, svg).with_context(|| format!("--flamegraph {}", self.path.display()))
+        self.canvas.fill(&svg)
     }
+}
+
+impl Canvas {
+    fn open(path: PathBuf) -> anyhow::Result<Self> {
+        let open = || match File::create_new(&path) {
+            Ok(file) => Ok((file, true)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let file = File::options().write(true).create(true).truncate(false).open(&path)?;
+                Ok((file, false))
+            }
+            Err(error) => Err(error),
+        };
+        let (file, is_new) = open().with_context(|| context(&path))?;
+        Ok(Self { path, file, is_new })
+    }
+
+    fn fill(mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.is_new = false;
+        // Of a pipe or a device, there is nothing to take away.
+        let empty = || if self.file.metadata()?.is_file() { self.file.set_len(0) } else { Ok(()) };
+        empty().and_then(|()| (&self.file).write_all(bytes)).with_context(|| context(&self.path))
+    }
+}
+
+impl Drop for Canvas {
+    fn drop(&mut self) {
+        if self.is_new {
+            // An empty file that stays is no more than a nuisance.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn context(path: &Path) -> String {
+    format!("--flamegraph {}", path.display())
 }
 
 /// Reads folded stacks, a line each: `outer;inner WEIGHT`.
@@ -95,7 +141,8 @@ mod tests {
             let frames: Vec<Frame> = stack.split(';').map(|name| name.as_bytes().into()).collect();
             stacks.add(&frames, weight);
         }
-        let graph = FlameGraph { path: path.to_owned(), before: before.map(str::to_owned), stacks };
+        let canvas = Canvas::open(path.to_owned()).unwrap();
+        let graph = FlameGraph { canvas, before: before.map(str::to_owned), stacks };
         let about = About { title: "a title".to_owned(), subtitle: "pid 1".to_owned(), unit: "samples" };
         graph.draw(about).unwrap();
         fs::read_to_string(path).unwrap()
@@ -115,6 +162,34 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let svg = graph(file.path(), Some("p;<main>;a 20\np;<main>;b 80\n"));
         assert!(svg.contains("<title>a (60 samples, 60.00%; +40.00%)</title>"), "{svg}");
+    }
+
+    #[test]
+    fn files_are_changed_only_when_there_is_something_to_draw() {
+        let folder = tempfile::tempdir().unwrap();
+        let [old, new] = ["old", "new"].map(|name| folder.path().join(name));
+        fs::write(&old, "what was there").unwrap();
+        for path in [&old, &new] {
+            let about = About { title: String::new(), subtitle: String::new(), unit: "samples" };
+            let canvas = Canvas::open(path.clone()).unwrap();
+            FlameGraph { canvas, before: None, stacks: Tree::default() }.draw(about).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&old).unwrap(), "what was there");
+        assert!(!new.exists());
+        fs::write(&old, "x".repeat(1 << 20)).unwrap();
+        for path in [&old, &new] {
+            assert!(graph(path, None).trim_end().ends_with("</svg>"));
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_told_of_at_once() {
+        let flags = FlameFlags { flamegraph: Some("/nonexistent/a.svg".into()), diff: None };
+        let error = FlameGraph::new(&flags).err().unwrap();
+        assert_eq!(
+            format!("{error:#}"),
+            "--flamegraph /nonexistent/a.svg: No such file or directory (os error 2)"
+        );
     }
 
     #[test]

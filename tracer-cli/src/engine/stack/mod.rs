@@ -31,7 +31,8 @@ use crate::output::{Clock, Column, Format, Printer, Value, escape};
 use crate::symbols::Symbols;
 
 pub use flags::StackFlags;
-use flamegraph::{About, FlameGraph};
+use flamegraph::About;
+pub use flamegraph::FlameGraph;
 use progress::Progress;
 use seen::Seen;
 use tree::{Frame, Tree};
@@ -167,6 +168,7 @@ pub async fn run(
     tool: Box<dyn Stack>,
     name: &str,
     symbols: Symbols,
+    flame_graph: Option<FlameGraph>,
 ) -> anyhow::Result<u8> {
     let is_rows = session.common.view.format() != Format::Table && !tool.flags().folded;
     let columns = if is_rows { columns(tool.as_ref()) } else { Vec::new() };
@@ -177,7 +179,7 @@ pub async fn run(
     let rhythm = tool.flags().rhythm();
     let mut report = Report {
         seen: Seen::new(&ring, symbols, tool.taken())?,
-        flame_graph: FlameGraph::new(&tool.flags().flame_graph)?,
+        flame_graph,
         tool,
         printer,
         deltas: Deltas::default(),
@@ -281,8 +283,8 @@ impl Report {
     }
 
     /// Draws the flame graph, if one is wanted.
-    fn draw(&self, session: &Session, name: &str) -> anyhow::Result<()> {
-        let Some(graph) = &self.flame_graph else { return Ok(()) };
+    fn draw(&mut self, session: &Session, name: &str) -> anyhow::Result<()> {
+        let Some(graph) = self.flame_graph.take() else { return Ok(()) };
         let unit = self.unit();
         let (target, now) = (session.common.target(), jiff::Zoned::now().strftime("%F %T %Z"));
         let subtitle = format!("{target}; {now}; {} {unit}", graph.stacks.total());

@@ -23,7 +23,7 @@ impl FlameGraph {
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "as where there are flame graphs")]
-    pub fn draw(&self, _: About) -> anyhow::Result<()> {
+    pub fn draw(self, _: About) -> anyhow::Result<()> {
         Ok(())
     }
 }

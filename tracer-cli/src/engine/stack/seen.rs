@@ -90,6 +90,29 @@ const OWN_FRAMES: usize = 6;
 
 /// Whether this is a function of the kernel that calls programs on tracepoints, or such a program.
 fn is_own(name: &str) -> bool {
-    const STARTS: [&str; 5] = ["bpf_prog_", "bpf_trace_run", "__bpf_trace_", "__traceiter_", "bpf_get_stack"];
-    STARTS.iter().any(|start| name.starts_with(start))
+    const STARTS: [&str; 5] =
+        ["bpf_trampoline_", "bpf_trace_run", "__bpf_trace_", "__traceiter_", "bpf_get_stack"];
+    STARTS.iter().any(|start| name.starts_with(start)) || is_program(name)
+}
+
+/// Programs bear the tag of their code, `bpf_prog_TAG_NAME`; the kernel's own `bpf_prog_load` is none.
+fn is_program(name: &str) -> bool {
+    const TAG: usize = 16;
+    let tag = name.strip_prefix("bpf_prog_").and_then(|rest| rest.get(..TAG));
+    tag.is_some_and(|tag| tag.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_and_what_calls_them_are_known_by_name() {
+        for name in ["bpf_prog_4d352b461768e7be_kmalloc", "bpf_trace_run3", "__traceiter_kmalloc"] {
+            assert!(is_own(name), "{name}");
+        }
+        for name in ["bpf_prog_load", "bpf_prog_alloc_no_stats", "bpf_prog_", "__kmalloc", "[kernel]"] {
+            assert!(!is_own(name), "{name}");
+        }
+    }
 }
