@@ -69,13 +69,6 @@ fn woken(gate: &mut Gate, args: &[String]) -> Result<Value> {
     Ok(json!({}))
 }
 
-/// Whether a stack's innermost functions are these.
-pub fn ends_with(stack: &Value, names: &[&str]) -> bool {
-    stack
-        .as_array()
-        .is_some_and(|stack| stack.ends_with(&names.iter().map(|name| json!(name)).collect::<Vec<_>>()))
-}
-
 /// Runs a tool beside the workload: its rows of threads that `wake` has woken.
 pub fn wakes_seen_by(tool: &str) -> Result<Vec<Value>> {
     let mut load = Load::start(&["woken", &WAKES.to_string()])?;
@@ -84,7 +77,7 @@ pub fn wakes_seen_by(tool: &str) -> Result<Vec<Value>> {
     let rows = tool.interrupt()?.ok()?.rows()?;
     let pid = Value::from(load.id);
     let rows: Vec<Value> =
-        rows.into_iter().filter(|row| ends_with(&row["waker_user_stack"], &wake::STACK)).collect();
+        rows.into_iter().filter(|row| rows::ends_with(&row["waker_user_stack"], &wake::STACK)).collect();
     for row in &rows {
         equal("waker", &row["waker_pid"], &pid)?;
         equal("sleeper", &row["pid"], &pid)?;
@@ -98,7 +91,7 @@ pub fn wakes_seen_by(tool: &str) -> Result<Vec<Value>> {
 
 fn tells_who_wakes_whom() -> Result<()> {
     let rows = wakes_seen_by("offwaketime")?;
-    let is_read = |row: &Value| ends_with(&row["user_stack"], &nap::STACK);
+    let is_read = |row: &Value| rows::ends_with(&row["user_stack"], &nap::STACK);
     ensure!(rows.iter().all(is_read), "the sleeper's stack: {rows:?}");
     let is_wake = |row: &Value| {
         row["waker_kernel_stack"].as_array().is_some_and(|stack| {

@@ -8,7 +8,8 @@ use std::{
 
 use crate::{
     harness::{
-        Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, equal, json, rows, sys,
+        Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, equal, json, load::Switches,
+        rows, sys,
     },
     standard::{Events, Shape, Standard, nothing},
 };
@@ -53,28 +54,15 @@ fn ping_pong(gate: &mut Gate, _: &[String]) -> Result<Value> {
         0
     })?;
     gate.wait(&json!({}))?;
-    let before = switches()?;
+    let before = Switches::of_thread()?;
     let mut byte = [0];
     for _ in 0..ROUNDS {
         to_child.write_all(&byte)?;
         from_child.read_exact(&mut byte)?;
     }
-    let after = switches()?;
+    let switches = Switches::of_thread()?.all() - before.all();
     sys::wait(partner)?;
-    Ok(json!({ "switches": after - before, "bystanders": [partner] }))
-}
-
-/// How often this thread was switched out, of its own will or not.
-fn switches() -> Result<u64> {
-    // It tells the name, which may be no text.
-    let status = String::from_utf8_lossy(&fs::read("/proc/thread-self/status")?).into_owned();
-    let fields = status.lines().filter_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.ends_with("voluntary_ctxt_switches").then(|| value.trim().parse::<u64>().ok())?
-    });
-    let counts: Vec<_> = fields.collect();
-    equal("fields of switches", counts.len(), 2)?;
-    Ok(counts.iter().sum())
+    Ok(json!({ "switches": switches, "bystanders": [partner] }))
 }
 
 /// The rows of a tool that runs beside the workload, how often that was switched, and its pid.

@@ -41,6 +41,8 @@ kernel_structs! {
         exit_code: i32 = exit_code;
         start_time: u64 = start_time;
         read_calls: u64 = ioac.syscr;
+        cpu_time: u64 = se.sum_exec_runtime;
+        cpu_time_before: u64 = se.prev_sum_exec_runtime;
     }
 
     /// include/linux/sched/signal.h
@@ -320,6 +322,13 @@ impl<const DIRECT: bool> Ptr<task_struct, DIRECT> {
     #[inline(always)]
     pub fn state(self) -> u32 {
         if self.has_state_5_14() { self.state_5_14() } else { self.state_old() as u32 }
+    }
+
+    /// For how many nanoseconds a thread that is being switched out had its CPU; of those that are scheduled in
+    /// real time it is not known, and comes to too much.
+    #[inline(always)]
+    pub fn ran(self) -> u64 {
+        self.cpu_time().wrapping_sub(self.cpu_time_before())
     }
 }
 

@@ -23,6 +23,15 @@ static AWAY_STATES: Global<u32> = Global::new(u32::MAX);
 #[unsafe(no_mangle)]
 static AWAY_KERNEL: Global<u32> = Global::new(0);
 
+/// How many arguments it has.
+#[unsafe(no_mangle)]
+static BTFA_sched_switch: Global<u32> = Global::new(0);
+
+/// `TASK_INTERRUPTIBLE`
+const INTERRUPTIBLE: u32 = 1;
+/// `TASK_WAKING`
+const WAKING: u32 = 0x200;
+
 /// A thread's absence.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -48,16 +57,19 @@ static PAIR_COUNTS: HashMap<Pair, Weight> = HashMap::with_max_entries(1, 0);
 const NOBODY: Key = Key { user: NO_STACK, kernel: NO_STACK, pid: 0, tid: 0, comm: [0; 16] };
 
 /// `sched_switch(preempt, prev, next, ...)`: the previous thread goes; notes its stacks if `STACKS`.
+/// Some kernels tell no switch from threads that they keep to themselves, such as a microVM's init process, and so
+/// not that the next thread came back. When that goes again, its last absence is handed to `untold`, with its length.
 #[inline(always)]
-pub fn goes<const STACKS: bool, const DIRECT: bool>(args: Args<DIRECT>) {
+pub fn goes<const STACKS: bool, const DIRECT: bool>(
+    args: Args<DIRECT>,
+    untold: impl FnOnce(Ptr<task_struct, DIRECT>, &Away, u64) -> Option<()>,
+) {
     let task: Ptr<task_struct, DIRECT> = args.ptr(1);
-    let state = task.state();
+    let state = state(args, task);
     if state & DEAD != 0 {
         let _ = AWAY.remove(task.tid() as u32);
         return;
     }
-    // One that is preempted on its way to sleep could run on.
-    let state = if state == 0 || args.get(0) & 1 != 0 { RUNNING } else { state };
     // The idle threads, one for each CPU, all have the tid 0.
     let is_wanted = state & AWAY_STATES.load() != 0
         && task.tid() != 0
@@ -72,18 +84,39 @@ pub fn goes<const STACKS: bool, const DIRECT: bool>(args: Args<DIRECT>) {
     } else {
         (NO_STACK, NO_STACK)
     };
+    let tid = task.tid() as u32;
     let away = Away { since: now(), user, kernel, waker: NOBODY };
-    note(task.tid() as u32, &away);
+    let Some(known) = AWAY.get_ptr_mut(tid) else {
+        if AWAY.insert(tid, away, BPF_NOEXIST.into()).is_err() {
+            emit::lost();
+        }
+        return;
+    };
+    // SAFETY: the map's value; a thread is switched on one CPU at a time.
+    let known = unsafe { &mut *known };
+    if known.since != 0
+        && let Some(ns) = end(known, away.since.saturating_sub(task.ran()))
+    {
+        untold(task, known, ns);
+    }
+    *known = away;
 }
 
+/// The state in which the previous thread goes, or `RUNNING`.
 #[inline(always)]
-fn note(tid: u32, away: &Away) {
-    match AWAY.get_ptr_mut(tid) {
-        // SAFETY: the map's value; a thread is switched on one CPU at a time.
-        Some(known) => unsafe { *known = *away },
-        None if AWAY.insert(tid, away, BPF_NOEXIST.into()).is_err() => emit::lost(),
-        None => {}
+fn state<const DIRECT: bool>(args: Args<DIRECT>, task: Ptr<task_struct, DIRECT>) -> u32 {
+    let state = task.state();
+    // One that is preempted on its way to sleep could run on.
+    if state == 0 || args.get(0) & 1 != 0 {
+        return RUNNING;
     }
+    if state != WAKING {
+        return state;
+    }
+    // Another CPU wakes it before it is gone. Since 5.18 the tracepoint tells what it was till then
+    // (<https://git.kernel.org/torvalds/c/9c2136be0878>); before, it is taken for what most sleeps are. The argument
+    // is not right always: a thread that a signal keeps from sleep has its state there, up to 6.14.
+    if BTFA_sched_switch.load() > 3 { args.get(3) as u32 } else { INTERRUPTIBLE }
 }
 
 /// The absence of a thread, if it is away.
@@ -94,10 +127,10 @@ fn of<const DIRECT: bool>(task: Ptr<task_struct, DIRECT>) -> Option<&'static mut
     (away.since != 0).then_some(away)
 }
 
-/// Ends an absence: how long it was, if that is a time that is wanted.
+/// Ends an absence at a time: how long it was, if that is wanted.
 #[inline(always)]
-fn end(away: &mut Away) -> Option<u64> {
-    let ns = now().saturating_sub(core::mem::replace(&mut away.since, 0));
+fn end(away: &mut Away, at: u64) -> Option<u64> {
+    let ns = at.saturating_sub(core::mem::replace(&mut away.since, 0));
     (ns >= AWAY_MIN_NS.load() && ns <= AWAY_MAX_NS.load()).then_some(ns)
 }
 
@@ -108,21 +141,36 @@ fn key<const DIRECT: bool>(task: Ptr<task_struct, DIRECT>, away: &Away) -> Key {
     Key { user: away.user, kernel: away.kernel, pid: task.pid() as u32, tid, comm: task.comm() }
 }
 
-/// `sched_switch(preempt, prev, next, ...)`: the next thread is back, and its time counts by its stacks.
+/// `sched_switch(preempt, prev, next, ...)`: one thread goes, and the other is back, whose absence is to be counted.
 #[inline(always)]
-pub fn comes_back<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
-    let task: Ptr<task_struct, DIRECT> = args.ptr(2);
+pub fn switch<const DIRECT: bool>(
+    args: Args<DIRECT>,
+    count: impl Fn(Ptr<task_struct, DIRECT>, &Away, u64) -> Option<()>,
+) -> Option<()> {
+    goes::<true, DIRECT>(args, &count);
+    let task = args.ptr(2);
     let away = of(task)?;
-    let ns = end(away)?;
+    let ns = end(away, now())?;
+    count(task, away, ns)
+}
+
+/// Counts an absence by its stacks.
+#[inline(always)]
+pub fn count_by_stack<const DIRECT: bool>(
+    task: Ptr<task_struct, DIRECT>,
+    away: &Away,
+    ns: u64,
+) -> Option<()> {
     stack::count(&key(task, away), ns)
 }
 
 /// The same, by its stacks and by what woke it.
 #[inline(always)]
-pub fn comes_back_woken<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
-    let task: Ptr<task_struct, DIRECT> = args.ptr(2);
-    let away = of(task)?;
-    let ns = end(away)?;
+pub fn count_by_waker<const DIRECT: bool>(
+    task: Ptr<task_struct, DIRECT>,
+    away: &Away,
+    ns: u64,
+) -> Option<()> {
     count(&Pair { sleeper: key(task, away), waker: away.waker }, ns)
 }
 
@@ -140,7 +188,7 @@ pub fn is_woken<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
 pub fn ends_sleep<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let task: Ptr<task_struct, DIRECT> = args.ptr(0);
     let away = of(task)?;
-    let ns = end(away)?;
+    let ns = end(away, now())?;
     // SAFETY: as above.
     let waker = unsafe { stack::key(args.context(), filter::whoever()) };
     count(&Pair { sleeper: key(task, away), waker }, ns)

@@ -7,7 +7,8 @@
 use std::{
     env,
     ffi::{CString, OsStr, OsString},
-    fs,
+    fs, io,
+    mem::MaybeUninit,
     os::unix::{ffi::OsStrExt, process::ExitStatusExt},
     path::PathBuf,
     process::{Child, ChildStdin, Command, ExitCode, Stdio},
@@ -272,6 +273,31 @@ pub fn until_others_sleep() -> Result<()> {
         thread::yield_now();
     }
     bail!("another thread does not sleep")
+}
+
+/// How often a thread was switched out.
+pub struct Switches {
+    /// As it slept. A call that sleeps may do without: its time is up, or what it waits for is there, before it
+    /// has left its CPU. That is not rare where a hypervisor takes the CPU away as a timer is programmed.
+    pub voluntary: u64,
+    /// As others wanted its CPU.
+    pub involuntary: u64,
+}
+
+impl Switches {
+    /// What the kernel counts for this thread.
+    pub fn of_thread() -> Result<Self> {
+        let mut usage = MaybeUninit::<libc::rusage>::uninit();
+        sys::call(libc::SYS_getrusage, &[libc::RUSAGE_THREAD as usize, usage.as_mut_ptr() as usize])
+            .map_err(io::Error::from_raw_os_error)?;
+        // SAFETY: the kernel has written it.
+        let usage = unsafe { usage.assume_init() };
+        Ok(Self { voluntary: usage.ru_nvcsw.cast_unsigned(), involuntary: usage.ru_nivcsw.cast_unsigned() })
+    }
+
+    pub fn all(&self) -> u64 {
+        self.voluntary + self.involuntary
+    }
 }
 
 /// The name that the kernel has for this process.

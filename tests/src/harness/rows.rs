@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Debug};
 
-use super::{Context, Result, Value, ensure};
+use super::{Context, Result, Value, ensure, json};
 
 /// Compares, and says what was compared.
 #[expect(clippy::needless_pass_by_value, reason = "values are written where they are compared")]
@@ -56,6 +56,13 @@ pub fn text<'a>(row: &'a Value, key: &str) -> &'a str {
 
 pub fn number(row: &Value, key: &str) -> u64 {
     row[key].as_u64().unwrap_or(0)
+}
+
+/// Whether a stack's innermost functions are these.
+pub fn ends_with(stack: &Value, names: &[&str]) -> bool {
+    stack
+        .as_array()
+        .is_some_and(|stack| stack.ends_with(&names.iter().map(|name| json!(name)).collect::<Vec<_>>()))
 }
 
 /// The rows of an account.

@@ -9,8 +9,7 @@ tracepoint!(sched_switch => on_switch);
 /// `sched_switch(preempt, prev, next, ...)`
 #[inline(always)]
 fn on_switch<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
-    off_cpu::goes::<true, DIRECT>(args);
-    off_cpu::comes_back(args)
+    off_cpu::switch(args, off_cpu::count_by_stack)
 }
 
 tracer_ebpf::object!();

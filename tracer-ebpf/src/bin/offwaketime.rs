@@ -14,8 +14,7 @@ tracepoint!(sched_waking => is_woken);
 /// `sched_switch(preempt, prev, next, ...)`
 #[inline(always)]
 fn on_switch<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
-    off_cpu::goes::<true, DIRECT>(args);
-    off_cpu::comes_back_woken(args)
+    off_cpu::switch(args, off_cpu::count_by_waker)
 }
 
 tracer_ebpf::object!();

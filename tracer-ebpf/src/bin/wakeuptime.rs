@@ -14,7 +14,8 @@ tracepoint!(sched_waking => ends_sleep);
 /// `sched_switch(preempt, prev, next, ...)`
 #[inline(always)]
 fn on_switch<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
-    off_cpu::goes::<false, DIRECT>(args);
+    // A sleep is over when it is woken from.
+    off_cpu::goes::<false, DIRECT>(args, |_, _, _| None);
     Some(())
 }
 
