@@ -1,13 +1,6 @@
 //! TCP sockets as they are accepted, whatever the call.
 
-use crate::{
-    kernel::{file, sock},
-    path::file_of,
-    program::Args,
-    ptr::Ptr,
-    sock::tcp_sock_of,
-    syscall::{current_task, is_compat},
-};
+use crate::{kernel::sock, path::file_of, ptr::Ptr, sock::tcp_sock_of, syscall::current_task};
 
 /// The TCP socket behind a descriptor that a call gave the current thread.
 #[inline(always)]
@@ -19,23 +12,12 @@ pub fn behind(fd: i64) -> Option<Ptr<sock, false>> {
     (!sk.is_null()).then_some(sk)
 }
 
-/// `fd_install(fd, file)` in a call of a 32-bit program: its TCP socket.
-#[inline(always)]
-pub fn installed<const DIRECT: bool>(args: Args<DIRECT>) -> Option<Ptr<sock, false>> {
-    if !is_compat() {
-        return None;
-    }
-    let file: Ptr<file, DIRECT> = args.ptr(1);
-    let sk = tcp_sock_of(file.by_helper());
-    (!sk.is_null()).then_some(sk)
-}
-
 /// Puts a body, `fn(Ptr<sock, false>, i64) -> Option<()>`, on all ways in which sockets are accepted, in the
 /// acceptor's context; it is given the descriptor too.
 ///
-/// accept(2) tells by itself. Of what io_uring completes only the result is known, and of 32-bit programs' calls,
-/// whose returns have no tracepoint of their own, only that a descriptor is made: so these count if `waits`,
-/// `fn(u64) -> bool`, says that the socket is one that waits to be accepted.
+/// accept(2) tells by itself. Of what io_uring completes, and of the one call that 32-bit programs have for all that
+/// sockets do, only the result is known: so these count if `waits`, `fn(u64) -> bool`, says that the socket is one that
+/// waits to be accepted.
 #[macro_export]
 macro_rules! accepts {
     ($waits:path => $body:path) => {
@@ -47,34 +29,37 @@ macro_rules! accepts {
         #[inline(always)]
         fn on_accept(fd: i64) -> Option<()> {
             let sk = $crate::accept::behind(fd)?;
-            // Where each call's exit is hooked, those of 32-bit programs come too, after their descriptors.
+            // Where each call's exit is hooked, those of 32-bit programs come too, a second time.
             if $crate::syscall::is_compat() && !$waits(sk.addr()) {
                 return None;
             }
             $body(sk, fd)
         }
 
+        #[inline(always)]
+        fn on_result(result: i64) -> Option<()> {
+            let sk = $crate::accept::behind(result)?;
+            if !$waits(sk.addr()) {
+                return None;
+            }
+            $body(sk, result)
+        }
+
         fn on_completion(record: *const u8) -> Option<()> {
             let offset = TP_io_uring__io_uring_complete__res.load() as usize;
             let result: i32 = $crate::ptr::read_kernel(record.wrapping_add(offset).cast());
-            let sk = $crate::accept::behind(result.into())?;
-            if !$waits(sk.addr()) {
-                return None;
-            }
-            $body(sk, result.into())
+            on_result(result.into())
         }
 
+        /// `__ia32_sys_accept4(regs)` and the like
         #[inline(always)]
-        fn on_descriptor<const DIRECT: bool>(args: $crate::program::Args<DIRECT>) -> Option<()> {
-            let sk = $crate::accept::installed(args)?;
-            if !$waits(sk.addr()) {
-                return None;
-            }
-            $body(sk, args.get(0) as i64)
+        fn on_accept_of_32_bits(args: $crate::program::Args<true>) -> Option<()> {
+            on_result(args.get(1) as i64)
         }
 
         $crate::syscall_returns!(on_accept: accept = ACCEPT, accept4 = ACCEPT4);
         $crate::tracepoint_record!(io_uring / io_uring_complete => on_completion);
-        $crate::function_args!(fd_install => on_descriptor);
+        $crate::function_end!(__ia32_sys_accept4 => on_accept_of_32_bits);
+        $crate::function_end!(__ia32_compat_sys_socketcall => on_accept_of_32_bits);
     };
 }

@@ -33,15 +33,15 @@ const ACCEPT: Point = &[
 ];
 /// What io_uring does.
 const COMPLETIONS: Point = &[&[Hook::Tracepoint("io_uring", "io_uring_complete")]];
-/// Descriptors as they are made, for 32-bit programs' sake.
-const DESCRIPTORS: Point = &[&[Hook::Fentry("fd_install")], &[Hook::Kprobe("fd_install")]];
+/// The calls of 32-bit programs, whose returns have no tracepoint of their own.
+const ACCEPT_32: Point = &[&[Hook::Fexit("__ia32_sys_accept4"), Hook::Fexit("__ia32_compat_sys_socketcall")]];
 
 /// Sees sockets as they are accepted.
 pub fn plan_accepts(plan: &mut Plan) {
     plan.hook(STATES);
     plan.hook(ACCEPT);
     plan.hook_if_there(COMPLETIONS);
-    plan.hook_if_there(DESCRIPTORS);
+    plan.hook_if_there(ACCEPT_32);
 }
 
 /// Sockets that are open.
