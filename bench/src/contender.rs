@@ -196,6 +196,7 @@ pub const IDLE: &[Contender] = &[
     tracer("tracer offcputime", &["offcputime"]),
     tracer("tracer offwaketime", &["offwaketime"]),
     tracer("tracer wakeuptime", &["wakeuptime"]),
+    tracer("tracer biostacks", &["biostacks"]),
     tracer("tracer memgrow", &["memgrow"]),
     peer("libbpf-tools opensnoop", &["opensnoop-libbpf"]),
     peer("libbpf-tools execsnoop", &["execsnoop-libbpf"]),
