@@ -6,7 +6,9 @@ use crate::{
     harness::{
         Gate, Load, Result, Scratch, Suite, Test, Tool, Value, Workload, ensure, equal, json,
         load::{count, this_program},
-        rows, sys, tracer,
+        rows,
+        shapes::Shapes,
+        sys, tracer,
     },
     standard::{Events, Shape, Standard, nothing},
 };
@@ -37,6 +39,7 @@ pub const SUITE: Suite = Suite {
     tests: &[
         Test::new("tells_what_is_not_freed", tells_what_is_not_freed),
         Test::new("knows_all_functions", knows_all_functions),
+        Test::new("knows_functions_however_they_are_built", knows_functions_however_they_are_built),
         Test::new("misses_no_free_of_many_threads", misses_no_free_of_many_threads),
         Test::new("forgets_what_was_before_an_exec", forgets_what_was_before_an_exec),
         Test::new("looks_at_the_sizes_asked_for", looks_at_the_sizes_asked_for),
@@ -176,6 +179,14 @@ fn knows_all_functions() -> Result<()> {
         equal(function, of(&rows, function), Some(expected))?;
     }
     Ok(())
+}
+
+fn knows_functions_however_they_are_built() -> Result<()> {
+    let mut shapes = Shapes::start("keep", 7)?;
+    let tool = Tool::json("memleak", &["--top", "0", "-p", &shapes.pids()])?;
+    let accounts = shapes.finish()?;
+    let rows = tool.interrupt()?.ok()?.rows()?;
+    equal("bytes", shapes.seen(&rows, "size_bytes")?, accounts)
 }
 
 /// Threads allocate, and each frees what another one has allocated, but for the first of each.

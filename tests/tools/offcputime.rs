@@ -8,7 +8,9 @@ use crate::{
         frames::{Deed, nap},
         json,
         load::{self, Switches},
-        rows, tracer,
+        rows,
+        shapes::Shapes,
+        tracer,
     },
     standard::{Events, Shape, Standard, nothing},
 };
@@ -32,6 +34,7 @@ pub const SUITE: Suite = Suite {
     }),
     tests: &[
         Test::new("tells_where_threads_sleep", tells_where_threads_sleep),
+        Test::new("knows_functions_however_they_are_built", knows_functions_however_they_are_built),
         Test::new("keeps_to_times", keeps_to_times),
         Test::new("keeps_to_states", keeps_to_states),
         Test::new("shows_kernel_threads_on_request", shows_kernel_threads_on_request),
@@ -82,6 +85,24 @@ fn tells_where_threads_sleep() -> Result<()> {
     Ok(())
 }
 
+fn knows_functions_however_they_are_built() -> Result<()> {
+    let mut shapes = [Shapes::start("sleep", 17)?, Shapes::start("lock", 17)?];
+    let pids = shapes.each_ref().map(Shapes::pids).join(",");
+    let tool = Tool::json("offcputime", &["--state", "interruptible", "-p", &pids])?;
+    let accounts = shapes.iter_mut().map(Shapes::finish).collect::<Result<Vec<_>>>()?;
+    let rows = tool.interrupt()?.ok()?.rows()?;
+    for (shapes, accounts) in shapes.iter().zip(&accounts) {
+        shapes.have_shares(&rows, "total_us", accounts)?;
+        for (seen, account) in shapes.seen(&rows, "total_us")?.iter().flatten().zip(accounts.iter().flatten())
+        {
+            // A thread cannot have been without a CPU longer than it has waited. Where its return is not told, when it
+            // came back is known by how long it ran.
+            ensure!(seen * 20 <= account * 21, "{seen} us, where the program waited {account}: {rows:?}");
+        }
+    }
+    Ok(())
+}
+
 fn keeps_to_times() -> Result<()> {
     let count = |args: &[&str]| naps(args).map(|(rows, slept)| (rows::sum(&rows, "count"), slept));
     equal("naps longer than 10 s", count(&["--min", "10s"])?.0, 0)?;
@@ -102,18 +123,18 @@ fn keeps_to_states() -> Result<()> {
 }
 
 fn shows_kernel_threads_on_request() -> Result<()> {
-    for (args, wanted) in [(&["-k"][..], true), (&[][..], false)] {
-        let tool = Tool::json("offcputime", &[args, &["-K"]].concat())?;
-        // Whoever sleeps till then: the kernel's threads for deferred work do.
-        Load::start(&["nap-thread", "5"])?.finish().context("naps")?;
-        let rows = tool.interrupt()?.ok()?.rows()?;
-        let is_kernel = |row: &&Value| {
-            let stack = row["kernel_stack"].as_array().cloned().unwrap_or_default();
-            stack.first().is_some_and(|first| first == "ret_from_fork_asm" || first == "ret_from_fork")
-                && stack.contains(&"kthread".into())
-        };
-        let threads = rows.iter().filter(is_kernel).count();
-        ensure!((threads > 0) == wanted, "{args:?}: {threads} rows of the kernel's threads");
-    }
-    Ok(())
+    let is_kernel = |row: &Value| {
+        let stack = row["kernel_stack"].as_array().cloned().unwrap_or_default();
+        stack.first().is_some_and(|first| first == "ret_from_fork_asm" || first == "ret_from_fork")
+            && stack.contains(&"kthread".into())
+    };
+    // One or the other is woken before long: those that do what the kernel has put off.
+    let mut tool = Tool::json("offcputime", &["-k", "-K", "0.05"])?;
+    while !is_kernel(&tool.row()?) {}
+    tool.interrupt()?.ok()?;
+    let tool = Tool::json("offcputime", &["-K"])?;
+    Load::start(&["nap-thread", "5"])?.finish().context("naps")?;
+    let rows = tool.interrupt()?.ok()?.rows()?;
+    let threads = rows.iter().filter(|row| is_kernel(row)).count();
+    equal("rows of the kernel's threads", threads, 0)
 }

@@ -1,17 +1,18 @@
 //! profile: what CPUs do, by samples.
 
 use std::{
-    arch::global_asm,
+    arch::{asm, global_asm},
     ffi::c_void,
     fs::{self, File},
     io::Read,
+    path::Path,
     ptr,
 };
 
 use crate::{
     harness::{
-        Context, Gate, Load, Result, Scratch, Suite, Test, Tool, Value, Workload, ensure, equal, json, load,
-        rows,
+        Context, Gate, Load, Result, Scratch, Suite, Test, Tool, Value, Workload, by_machine, ensure, equal,
+        json, load, picture, rows, shapes::Shapes,
     },
     standard::{Events, Shape, Standard, nothing},
 };
@@ -31,11 +32,17 @@ pub const SUITE: Suite = Suite {
     }),
     tests: &[
         Test::new("tells_who_burns_how_much", tells_who_burns_how_much),
+        Test::new("knows_functions_however_they_are_built", knows_functions_however_they_are_built),
         Test::new("folds_stacks", folds_stacks),
         Test::new("shows_the_kernel_s_functions", shows_the_kernel_s_functions),
         Test::new("draws_flame_graphs", draws_flame_graphs),
+        Test::new("draws_what_others_can_show", draws_what_others_can_show),
     ],
-    workloads: &[Workload::new("burners", burners), Workload::new("random-bytes", random_bytes)],
+    workloads: &[
+        Workload::new("burners", burners),
+        Workload::new("burners-in-rust", burners_in_rust),
+        Workload::new("random-bytes", random_bytes),
+    ],
 };
 
 // A thread with functions that keep frame pointers, however the rest is compiled: 70 % of its time is
@@ -133,6 +140,61 @@ fn tells_who_burns_how_much() -> Result<()> {
     Ok(())
 }
 
+/// Jumps across a border of 64 bytes take longer on some processors.
+#[inline(always)]
+fn turn(turns: u64) {
+    // SAFETY: it only counts.
+    unsafe { asm!(".balign 64", "2: dec {0}", "jnz 2b", inout(reg) turns => _, options(nomem, nostack)) }
+}
+
+#[inline(never)]
+fn seventy_in_rust() {
+    turn(2_100_000);
+}
+
+#[inline(never)]
+fn thirty_in_rust() {
+    turn(900_000);
+}
+
+fn burners_in_rust(gate: &mut Gate, args: &[String]) -> Result<Value> {
+    let rounds = load::count(args)?;
+    gate.wait(&json!({}))?;
+    for _ in 0..rounds {
+        seventy_in_rust();
+        thirty_in_rust();
+    }
+    Ok(json!({}))
+}
+
+fn knows_functions_however_they_are_built() -> Result<()> {
+    let rounds = by_machine(60, 30);
+    let mut shapes = Shapes::start("burn", rounds)?;
+    let mut rust = Load::start(&["burners-in-rust", &rounds.to_string()])?;
+    let pids = format!("{},{}", shapes.pids(), rust.pid());
+    let tool = Tool::json("profile", &["--hz", by_machine("9973", "997"), "-p", &pids])?;
+    rust.go()?;
+    let accounts = shapes.finish()?;
+    rust.done()?;
+    let rows = tool.interrupt()?.ok()?.rows()?;
+    shapes.have_shares(&rows, "count", &accounts)?;
+    let own = rows::of_pid(&rows, rust.id);
+    let samples = ["profile::seventy_in_rust", "profile::thirty_in_rust"].map(|name| {
+        let is_its = |row: &&Value| {
+            let last = row["user_stack"].as_array().and_then(|stack| stack.last()?.as_str());
+            last.is_some_and(|last| last.ends_with(name))
+        };
+        rows::sum(&own.iter().filter(is_its).cloned().collect::<Vec<_>>(), "count")
+    });
+    let share = samples[0] as f64 / (samples[0] + samples[1]).max(1) as f64;
+    let slack = by_machine(0.05, 0.1);
+    ensure!((share - 0.7).abs() <= slack, "70 % were expected, of {samples:?} in Rust: {own:?}");
+    let known = shapes.seen(&rows, "count")?.iter().flatten().chain(&samples).sum::<u64>();
+    let all = rows::sum(&rows, "count");
+    ensure!(known >= all * 9 / 10, "of {all} samples {known} are in the functions that burn: {rows:?}");
+    Ok(())
+}
+
 fn folds_stacks() -> Result<()> {
     let mut load = Load::plan(&["burners", "4"]).named("a;b 1").start()?;
     let tool = Tool::text("profile", &["--hz", "4999", "--folded", "-U", "-p", &load.pid()])?;
@@ -227,5 +289,20 @@ fn draws_flame_graphs() -> Result<()> {
     let (_, title) = svg.split_once("<title>burn_seventy (").context("no function")?;
     let (title, _) = title.split_once(')').context("no end")?;
     ensure!(title.contains("; ") && title.matches('%').count() == 2, "no difference: {title}");
+    Ok(())
+}
+
+fn draws_what_others_can_show() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let file = scratch.file("graph.svg");
+    let mut load = Load::start(&["burners", "8"])?;
+    let tool = Tool::text("profile", &["--flamegraph", &file, "--hz", "4999", "-U", "-p", &load.pid()])?;
+    load.finish()?;
+    tool.interrupt()?.ok()?;
+    let titles = picture::drawn(&fs::read_to_string(&file)?, Path::new(&file))?;
+    for function in BURNERS.as_flattened() {
+        let is_there = titles.iter().any(|title| title.starts_with(&format!("{function} (")));
+        ensure!(is_there, "no {function} in {titles:?}");
+    }
     Ok(())
 }

@@ -13,12 +13,13 @@ mod life;
 mod namespaces;
 mod output;
 mod package;
+mod programs;
 mod replay;
 
 use crate::harness::{
     Gate, Output, Result, Suite, Value, Workload, bail, json,
     load::{self, NOBODY},
-    sys, tracer,
+    shapes, sys, tracer,
 };
 use crate::tools;
 
@@ -37,6 +38,7 @@ pub const SUITES: &[&Suite] = &[
     &namespaces::SUITE,
     &output::SUITE,
     &package::SUITE,
+    &programs::SUITE,
     &replay::SUITE,
 ];
 
@@ -45,7 +47,7 @@ const SHARED: Suite = Suite {
     name: "cli",
     standard: None,
     tests: &[],
-    workloads: &[Workload::new("idle", load::idle), Workload::new("die", die)],
+    workloads: &[Workload::new("idle", load::idle), Workload::new("die", die), shapes::BECOME],
 };
 
 /// Ends by SIGTERM.

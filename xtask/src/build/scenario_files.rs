@@ -1,4 +1,4 @@
-//! What scenarios need that cargo does not make: a program with another C library, and empty file systems.
+//! What scenarios need that cargo does not make: programs in other languages, and empty file systems.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -19,7 +19,26 @@ pub const FOLDER: &str = "tracer-tests-files";
 /// musl's, where programs that are linked to it want it.
 pub const MUSL_LOADER: &str = "lib/ld-musl-x86_64.so.1";
 
-const MUSL_SOURCE: &str = "tests/programs/lookups.c";
+const SOURCES: &[&str] = &["tests/programs/lookups.c", "tests/programs/shapes.c"];
+const C_FLAGS: &[&str] = &[
+    "-O2",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-pthread",
+    "-fno-omit-frame-pointer",
+    "-fno-optimize-sibling-calls",
+];
+/// Programs with another C library than the tests' own: the name, which source, and how it is built.
+const PROGRAMS: &[(&str, &str, &[&str])] = &[
+    ("lookups-musl", SOURCES[0], &[]),
+    ("shapes", SOURCES[1], &[]),
+    ("shapes-static", SOURCES[1], &["-static"]),
+    ("shapes-no-pointers", SOURCES[1], &["-fomit-frame-pointer"]),
+    ("shapes-stripped", SOURCES[1], &["-s"]),
+];
+/// A program in Go, made where its compiler is, which is too large to be fetched for this.
+const GO: (&str, &str) = ("shapes-go", "tests/programs/shapes.go");
 const BLOCK: usize = 4096;
 
 /// A file system by its name, how it is made, and its size.
@@ -37,12 +56,25 @@ pub fn require(workspace: &Workspace) -> Result<()> {
         return Ok(());
     }
     let folder = folder(workspace);
-    let step = Step::new(workspace, FOLDER).inputs(&[MUSL_SOURCE]).output(folder.clone());
+    let go = process::find_program("go");
+    let step = Step::new(workspace, FOLDER)
+        .text(format!("with Go: {}", go.is_some()))
+        .inputs(SOURCES)
+        .inputs(&[GO.1])
+        .output(folder.clone());
     let Some(due) = step.due() else { return Ok(()) };
     fs::create_dir_all(&folder)?;
-    let mut musl = Command::new("musl-gcc");
-    musl.args(["-O2", "-Wall", "-Werror", "-o"]).arg(folder.join("lookups-musl"));
-    process::run(musl.arg(workspace.root.join(MUSL_SOURCE)))?;
+    for (name, source, flags) in PROGRAMS {
+        let mut musl = Command::new("musl-gcc");
+        musl.args(C_FLAGS).args(*flags).arg("-o").arg(folder.join(name));
+        process::run(musl.arg(workspace.root.join(source)))?;
+    }
+    if let Some(go) = go {
+        let mut go = Command::new(go);
+        // Without debug information, and without a module.
+        go.args(["build", "-trimpath", "-ldflags=-s -w", "-o"]).arg(folder.join(GO.0));
+        process::run(go.envs([("GO111MODULE", "off"), ("CGO_ENABLED", "0")]).arg(workspace.root.join(GO.1)))?;
+    }
     for (name, maker, size) in FILE_SYSTEMS {
         make_file_system(maker, *size, &folder.join(name)).with_context(|| format!("making an {name}"))?;
     }

@@ -57,10 +57,11 @@ pub const VM: &[Package] = &[
 
 /// What only some scenarios need.
 pub const SCENARIOS: &[Package] = &[
-    Package::of("musl-tools", "musl-gcc", "links a test program with another C library"),
+    Package::of("musl-tools", "musl-gcc", "links test programs with another C library"),
     Package::of("e2fsprogs", "mkfs.ext4", "makes an ext4 for scenarios"),
     Package::of("xfsprogs", "mkfs.xfs", "makes an xfs for scenarios"),
     Package::of("btrfs-progs", "mkfs.btrfs", "makes a btrfs for scenarios"),
+    Package::of("librsvg2-bin", "rsvg-convert", "shows whether flame graphs are pictures"),
 ];
 
 pub const FUZZ: &[Package] = &[Package::of("g++", "c++", "compiles libFuzzer")];
