@@ -54,6 +54,12 @@ pub enum Events {
     AtLeast(u64),
 }
 
+/// The tools that print a row an event, unless they are asked for a sorted summary.
+const SUMMING_UP: &[&str] = &["tcpconnect", "tcpretrans", "tcpstates"];
+
+/// The name of the check that only tools with a sorted table must pass.
+const SORTS: &str = "sorts_by_a_column";
+
 type Check = fn(&Standard) -> Result<()>;
 
 const CHECKS: &[(&str, Check)] = &[
@@ -62,7 +68,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("sees_only_the_user_asked_for", sees_only_user),
     ("prints_a_table", prints_a_table),
     ("prints_csv_and_tsv", prints_csv_and_tsv),
-    ("sorts_by_a_column", sorts_by_a_column),
+    (SORTS, sorts_by_a_column),
     ("runs_a_command", runs_a_command),
     ("ends_well_when_the_pipe_closes", ends_well_when_the_pipe_closes),
     ("stops_after_a_count", stops_after_a_count),
@@ -71,8 +77,8 @@ const CHECKS: &[(&str, Check)] = &[
 
 /// The checks of one tool, by name.
 pub fn checks(standard: &'static Standard) -> impl Iterator<Item = (&'static str, Run)> {
-    let sorts = matches!(standard.shape, Shape::Top | Shape::TopBy(_));
-    let checks = CHECKS.iter().filter(move |(name, _)| sorts || *name != "sorts_by_a_column");
+    let sorts = standard.sorts().is_some();
+    let checks = CHECKS.iter().filter(move |(name, _)| sorts || *name != SORTS);
     checks.map(move |&(name, check)| {
         let run = move || {
             (standard.needs)()?;
@@ -93,12 +99,12 @@ impl Standard {
     }
 
     /// The arguments that choose a process.
-    fn pids(&self, pids: &str) -> Vec<String> {
+    pub fn pids(&self, pids: &str) -> Vec<String> {
         let follow = self.of_children.then_some("-f");
         ["-p", pids].into_iter().chain(follow).map(String::from).collect()
     }
 
-    fn start(&self, more: &[&str], chosen: &[String]) -> Result<Tool> {
+    pub fn start(&self, more: &[&str], chosen: &[String]) -> Result<Tool> {
         tracer(&self.words(more, chosen)).start()
     }
 
@@ -112,6 +118,23 @@ impl Standard {
     /// Whether rows tell whose they are.
     fn has_pids(&self) -> bool {
         self.keys.contains(&"pid")
+    }
+
+    /// What makes the tool print a sorted table, if it can.
+    pub fn sorts(&self) -> Option<&'static [&'static str]> {
+        match self.shape {
+            Shape::Top | Shape::TopBy(_) => Some(&[]),
+            _ if SUMMING_UP.contains(&self.tool) => Some(&["--summary"]),
+            _ => None,
+        }
+    }
+
+    /// What `--list-columns` says of the columns that JSON has.
+    fn columns(&self, more: &[&str]) -> Result<Vec<Value>> {
+        let words = self.words(&[&["--list-columns", "--json"], more].concat(), &[]);
+        let listed: Value = serde_json::from_str(tracer(&words).output()?.ok()?.text()?)?;
+        let columns = listed["columns"].as_array().context("no columns")?;
+        Ok(columns.iter().filter(|column| column["in_json"] == true).cloned().collect())
     }
 
     /// The events of a workload that rows show; all of them, if they do not tell whose they are.
@@ -187,16 +210,13 @@ fn sees_only_pid(standard: &Standard) -> Result<()> {
 
 /// Rows are what `--list-columns` says of them.
 fn have_types(standard: &Standard, rows: &[Value]) -> Result<()> {
-    let output = tracer(&standard.words(&["--list-columns", "--json"], &[])).output()?.ok()?;
-    let columns: Value = serde_json::from_str(output.text()?)?;
-    let columns = columns["columns"].as_array().context("no columns")?;
-    let columns: Vec<&Value> = columns.iter().filter(|column| column["in_json"] == true).collect();
+    let columns = standard.columns(&[])?;
     let names: Vec<&str> = columns.iter().map(|column| rows::text(column, "name")).collect();
     // What a histogram is drawn with is nothing that is asked of it.
     let is_drawn = |key: &&str| standard.shape == Shape::Dist && ["unit", "buckets"].contains(key);
     let keys: Vec<&str> = standard.keys.iter().copied().filter(|key| !is_drawn(key)).collect();
     equal("columns", names, keys)?;
-    for (row, column) in rows.iter().flat_map(|row| columns.iter().map(move |column| (row, *column))) {
+    for (row, column) in rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column))) {
         let value = &row[rows::text(column, "name")];
         let is_right = match rows::text(column, "type") {
             "number" => value.is_number(),
@@ -304,25 +324,32 @@ fn prints_csv_and_tsv(standard: &Standard) -> Result<()> {
     Ok(())
 }
 
-/// The first column, the smallest first, and the last, the largest first; beside two processes.
+/// The first column, the smallest first, and the last, the largest first, of which only the first rows are
+/// printed; beside two processes.
 fn sorts_by_a_column(standard: &Standard) -> Result<()> {
+    const ROWS: usize = 2;
+    let sorted = standard.sorts().context("it does not sort")?;
+    let columns = standard.columns(sorted)?;
+    let (Some(low), Some(high)) = (columns.first(), columns.last()) else { bail!("no columns") };
+    let (low, high) = (rows::text(low, "name"), rows::text(high, "name"));
     let (mut first, mut second) = (standard.plan().start()?, standard.plan().start()?);
-    let (Some(low), Some(high)) = (standard.keys.first(), standard.keys.last()) else { bail!("no keys") };
     let chosen = match standard.has_pids() {
         true => standard.pids(&format!("{},{}", first.pid(), second.pid())),
         false => Vec::new(),
     };
-    let ascending = standard.start(&["--json", "--sort", low], &chosen)?;
-    let descending = standard.start(&["--json", "--sort", &format!("-{high}")], &chosen)?;
+    let start = |args: &[&str]| standard.start(&[sorted, &["--json"], args].concat(), &chosen);
+    let ascending = start(&["--rows", "0", "--sort", low])?;
+    let descending = start(&["--rows", &ROWS.to_string(), "--sort", &format!("-{high}")])?;
     first.finish()?;
     second.finish()?;
     let rows = ascending.interrupt()?.ok()?.rows()?;
     let kinds: BTreeSet<String> = rows.iter().map(|row| row[low].to_string()).collect();
     // In a VM, one device alone may interrupt.
-    let least = if standard.tool == "hardirqs" { 1 } else { 2 };
+    let least = if standard.tool == "hardirqs" { 1 } else { ROWS };
     ensure!(kinds.len() >= least, "nothing to sort: {rows:?}");
     ensure!(rows.is_sorted_by(|a, b| is_in_order(&a[low], &b[low])), "not by {low}: {rows:?}");
     let rows = descending.interrupt()?.ok()?.rows()?;
+    ensure!((least..=ROWS).contains(&rows.len()), "not the first {ROWS} rows: {rows:?}");
     ensure!(rows.is_sorted_by(|a, b| is_in_order(&b[high], &a[high])), "not by -{high}: {rows:?}");
     Ok(())
 }

@@ -23,7 +23,7 @@ pub const SUITE: Suite = Suite {
     standard: Some(Standard {
         tool: "tcptop",
         shape: Shape::TopBy("tx_bytes"),
-        args: &["--rows", "0"],
+        args: &[],
         keys: KEYS,
         table: KEYS,
         load: &["tcp-pairs", "13"],

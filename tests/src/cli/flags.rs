@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, fs, mem};
 
 use super::{tool_names, tool_names_here};
 use crate::{
-    harness::{Cgroup, Context, Load, Result, Scratch, Suite, Test, ensure, equal, in_vm, sys, tracer},
+    harness::{
+        Cgroup, Context, Load, Output, Result, Scratch, Suite, Test, ensure, equal, in_vm, sys, tracer,
+    },
     standard::{Events, Shape, Standard},
     tools,
 };
@@ -25,6 +27,15 @@ const README: &str = include_str!("../../../README.md");
 
 /// Flags that only those tools have in which they mean something.
 const OF_SOME: &[&str] = &["count", "failed", "min", "rows", "sort"];
+
+/// The flags of a tool.
+fn flags_of(tool: &str) -> Result<BTreeSet<String>> {
+    let output = tracer(&[tool, "--help"]).output()?.ok()?;
+    // Of other flags, help speaks in the words after a flag's own.
+    let lines = output.text()?.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+    let words = lines.map(|line| line.split("  ").next().unwrap_or_default());
+    Ok(words.flat_map(long_flags).collect())
+}
 
 /// The long names of flags in a text.
 fn long_flags(text: &str) -> BTreeSet<String> {
@@ -47,11 +58,7 @@ fn the_readme_has_the_flags_of_every_tool() -> Result<()> {
     ensure!(common.contains("ready-file") && common.len() > 20, "only {common:?}");
     let mut in_all: Option<BTreeSet<String>> = None;
     for tool in tool_names() {
-        let output = tracer(&[tool, "--help"]).output()?.ok()?;
-        // Of other flags, help speaks in the words after a flag's own.
-        let lines = output.text()?.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
-        let words = lines.map(|line| line.split("  ").next().unwrap_or_default());
-        let has: BTreeSet<String> = words.flat_map(long_flags).collect();
+        let has = flags_of(tool)?;
         let lacks: Vec<_> =
             common.difference(&has).filter(|flag| !OF_SOME.contains(&flag.as_str())).collect();
         ensure!(lacks.is_empty(), "{tool} has no {lacks:?}");
@@ -106,8 +113,12 @@ fn every_tool_takes_conditions_and_columns() -> Result<()> {
         if !matches!(standard.shape, Shape::Dist) {
             good.extend(["--columns", column]);
         }
-        if matches!(standard.shape, Shape::Top | Shape::TopBy(_)) {
-            good.extend(["--sort", &order]);
+        // Whoever has the flags is to keep them: the check of sorted tables is for just those tools.
+        let flags = flags_of(tool)?;
+        let has = ["rows", "sort"].map(|flag| flags.contains(flag));
+        equal("whether it has --rows and --sort", has, [standard.sorts().is_some(); 2]).context(tool)?;
+        if standard.sorts() == Some(&[]) {
+            good.extend(["--rows", "1", "--sort", &order]);
         }
         let output = run(&good)?;
         ensure!(output.code == 0 && output.stderr.starts_with("would "), "a dry run: {output}");
@@ -148,7 +159,8 @@ fn every_tool_does_what_they_say() -> Result<()> {
     chosen().try_for_each(|standard| does_what_they_say(standard).context(standard.tool))
 }
 
-/// A filter by cgroup, a time for each row, no header, a file, a small buffer, readiness, and words on stderr.
+/// A filter by cgroup, a time for each row, no header, a file, a small buffer, readiness, words on stderr, and
+/// of two expectations the one that is not met; beside that, a row that is forbidden.
 fn does_what_they_say(standard: &Standard) -> Result<()> {
     let scratch = Scratch::new()?;
     let (file, ready) = (scratch.file("rows"), scratch.file("ready"));
@@ -156,16 +168,23 @@ fn does_what_they_say(standard: &Standard) -> Result<()> {
     let mut load = Load::start(standard.load)?;
     group.add(load.id)?;
     let always = always(column_of(standard)?);
+    let never = format!("!({always})");
     let common = ["--cgroup", group.arg(), "-T=unix", "--no-header", "-o", &file, "-v", "--strict"];
-    let more = ["--buffer", "256k", "--ready-file", &ready, "--filter", &always, "--expect", &always];
+    let more = ["--buffer", "256k", "--ready-file", &ready, "--filter", &always];
+    let conditions = ["--forbid", &never, "--expect", &always, "--expect", &never];
     let before = sys::unix_time().as_secs_f64();
-    let tool = tracer(&[&[standard.tool], standard.args, &common, &more].concat()).start()?;
+    let words = [&[standard.tool], standard.args, &common, &more, &conditions].concat();
+    let tool = tracer(&words).start()?;
     ensure!(fs::exists(&ready)?, "it was ready, and {ready} is not there");
+    let conditions = ["--json", "--forbid", &never, "--forbid", &always];
+    let breaks = standard.start(&conditions, &standard.pids(&load.pid()))?;
     load.finish()?;
-    let output = tool.interrupt()?;
-    equal("exit code", output.code, 0).context(output.to_string())?;
+    let (output, breaks) = (tool.interrupt()?, breaks.interrupt()?);
+    is_judged(&output, &format!("no row matched --expect {never}\n"))?;
+    is_judged(&breaks, &format!("--forbid {always}: "))?;
+    equal("rows up to the one that is forbidden", breaks.rows()?.len(), 1)?;
     ensure!(output.stdout.is_empty(), "rows where no rows should be: {output}");
-    ensure!(output.stderr.lines().count() > 0, "-v says nothing");
+    ensure!(output.stderr.lines().count() > 1, "-v says nothing: {output}");
     let text = fs::read_to_string(&file)?;
     let first = text.lines().find(|line| !line.is_empty()).context("no rows")?;
     let time: f64 =
@@ -178,4 +197,11 @@ fn does_what_they_say(standard: &Standard) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// It failed for what its rows were, and says so.
+fn is_judged(output: &Output, told: &str) -> Result<()> {
+    equal("exit code", output.code, 6).context(output.to_string())?;
+    ensure!(output.stderr.contains(told), "not told: {told}: {output}");
+    Ok(())
 }
