@@ -25,6 +25,7 @@ pub const SUITE: Suite = Suite {
         Test::new("cgroups", cgroups),
         Test::new("containers", containers),
         Test::new("cgroups_and_containers_of_rows", cgroups_and_containers_of_rows),
+        Test::new("cgroups_and_containers_of_stacks", cgroups_and_containers_of_stacks),
         Test::new("filters_add_up", filters_add_up),
     ],
     workloads: &[
@@ -213,7 +214,7 @@ struct Docker {
 }
 
 impl Docker {
-    fn new() -> Result<Self> {
+    fn new(load: &[&str]) -> Result<Self> {
         let scratch = Scratch::new()?;
         let start = format!("{:08x}", sys::pid());
         let ids = ["a0000000", "b0000000"].map(|end| start.repeat(7) + end);
@@ -221,7 +222,7 @@ impl Docker {
         for id in &ids {
             let group = Cgroup::new(&format!("docker-{id}.scope"))?;
             let inside = group.child("inside")?;
-            let load = Load::start(&["opens", "5"])?;
+            let load = Load::start(load)?;
             inside.add(load.id)?;
             groups.extend([inside, group]);
             loads.push(load);
@@ -239,13 +240,27 @@ impl Docker {
         tracer(words).with(&self.scratch.file("lib"), "/var/lib")
     }
 
+    fn pids(&self) -> String {
+        self.loads.iter().map(Load::pid).collect::<Vec<_>>().join(",")
+    }
+
+    /// What rows tell of where the one workload is.
+    fn place(&self, index: usize, name: &str) -> Value {
+        let cgroup = format!("/tracer-tests-{}-docker-{}.scope/inside", sys::pid(), self.ids[index]);
+        json!({ "pid": self.loads[index].id, "cgroup": cgroup, "container": name })
+    }
+
+    fn places(&self) -> [Value; 2] {
+        [self.place(0, &self.ids[0][..12]), self.place(1, "web")]
+    }
+
     fn finish(&mut self) -> Result<()> {
         self.loads.iter_mut().try_for_each(|load| load.finish().map(drop))
     }
 }
 
 fn containers() -> Result<()> {
-    let mut docker = Docker::new()?;
+    let mut docker = Docker::new(&["opens", "5"])?;
     let run = |docker: &Docker, name: &str| docker.run(&["opensnoop", "--json", "--container", name]);
     let tools = [run(&docker, &docker.ids[0][..60]).start()?, run(&docker, "web").start()?];
     docker.finish()?;
@@ -262,8 +277,8 @@ fn containers() -> Result<()> {
 }
 
 fn cgroups_and_containers_of_rows() -> Result<()> {
-    let mut docker = Docker::new()?;
-    let pids = docker.loads.iter().map(Load::pid).collect::<Vec<_>>().join(",");
+    let mut docker = Docker::new(&["opens", "5"])?;
+    let pids = docker.pids();
     let columns = ["--json", "--columns", "pid,cgroup,container"];
     let tools = [
         docker.run(&[&["opensnoop", "-p", &pids], &columns[..]].concat()).start()?,
@@ -273,16 +288,41 @@ fn cgroups_and_containers_of_rows() -> Result<()> {
     docker.finish()?;
     // By the time of the summary, the processes are gone.
     let [all, named, counted] = tools.map(|tool| tool.interrupt()?.ok()?.rows());
-    let wanted = |index: usize, name: &str| {
-        let [pid, id] = [docker.loads[index].id.to_string(), docker.ids[index].clone()];
-        let cgroup = format!("/tracer-tests-{}-docker-{id}.scope/inside", sys::pid());
-        Ok::<_, anyhow::Error>(json!({ "pid": pid.parse::<u32>()?, "cgroup": cgroup, "container": name }))
-    };
-    let wanted = [wanted(0, &docker.ids[0][..12])?, wanted(1, "web")?];
+    let wanted = docker.places();
     let each = |index: usize, count: usize| vec![wanted[index].clone(); count];
     rows::are_in_any_order(&all?, &[each(0, 5), each(1, 5)].concat(), &["pid"])?;
     rows::are_in_any_order(&named?, &each(1, 5), &["pid"])?;
     rows::are_in_any_order(&counted?, &wanted, &["pid"])
+}
+
+/// Each stack's row has them, and a tree can be of one container.
+fn cgroups_and_containers_of_stacks() -> Result<()> {
+    let mut docker = Docker::new(&["burners", "4"])?;
+    let pids = docker.pids();
+    let profile =
+        |args: &[&str]| docker.run(&[&["profile", "--hz", "4999", "-p", &pids], args].concat()).start();
+    let all = profile(&["--json", "--columns", "pid,cgroup,container", "--expect", "cgroup ~ '/inside$'"])?;
+    let trees = [("web", false), ("db", true)].map(|(name, is_empty)| {
+        Ok::<_, anyhow::Error>((
+            profile(&["--folded", "--filter", &format!("container == {name}")])?,
+            is_empty,
+        ))
+    });
+    docker.finish()?;
+    let rows = all.interrupt()?.ok()?.rows()?;
+    let places = docker.places();
+    for place in &places {
+        ensure!(rows::with(&rows, "pid", &place["pid"]).len() > 0, "nothing of {place}: {rows:?}");
+    }
+    for mut row in rows {
+        row.as_object_mut().context("no row")?.remove("ts");
+        ensure!(places.contains(&row), "not where it is: {row}");
+    }
+    for tree in trees {
+        let (tool, is_empty) = tree?;
+        equal("whether nothing is there", tool.interrupt()?.ok()?.stdout.is_empty(), is_empty)?;
+    }
+    Ok(())
 }
 
 fn filters_add_up() -> Result<()> {

@@ -74,7 +74,7 @@ impl Origin {
     }
 
     /// Calls `with` with a row's values and those of the two columns.
-    pub fn extend(&self, values: &[Value<'_>], with: impl FnOnce(&[Value<'_>])) {
+    pub fn extend<R>(&self, values: &[Value<'_>], with: impl FnOnce(&[Value<'_>]) -> R) -> R {
         let place = match values.get(self.pid) {
             Some(Value::Uint(pid)) => self.place(*pid as u32),
             _ => None,
@@ -83,7 +83,7 @@ impl Origin {
         all.push(place.as_ref().map_or(Value::Null, |place| Value::Text(&place.cgroup)));
         let container = place.as_ref().and_then(|place| place.container.as_ref());
         all.push(container.map_or(Value::Null, |name| Value::Text(name.as_bytes())));
-        with(&all);
+        with(&all)
     }
 
     fn place(&self, pid: u32) -> Option<Rc<Place>> {

@@ -25,6 +25,7 @@ use zerocopy::FromBytes;
 use super::{
     interval::{Deltas, ticks},
     judge::Judge,
+    origin::{self, Origin},
     session::{LOOK, Session, Stop, written},
 };
 use crate::output::{Clock, Column, Format, Printer, Value, escape};
@@ -156,7 +157,7 @@ pub fn columns(tool: &dyn Stack) -> Vec<Column> {
         columns.push(Column::number(unit.column, 12, unit.about).unit(unit.name));
     }
     columns.extend(tool.more_columns());
-    columns
+    origin::extend(columns)
 }
 
 /// Runs until the session's end or the last interval.
@@ -171,8 +172,9 @@ pub async fn run(
     flame_graph: Option<FlameGraph>,
 ) -> anyhow::Result<u8> {
     let is_rows = session.common.view.format() != Format::Table && !tool.flags().folded;
-    let columns = if is_rows { columns(tool.as_ref()) } else { Vec::new() };
-    let printer = session.printer(&columns)?;
+    let columns = columns(tool.as_ref());
+    let printer = session.printer(if is_rows { &columns } else { &[] })?;
+    let origin = session.origin(&columns)?;
     let ring = session.map("STACKS")?;
     // SAFETY: the descriptor is owned by the AsyncFd, and stays the same and open as long as it.
     let wake = unsafe { AsyncFd::register(ring.fd().try_clone_to_owned()?) }?;
@@ -186,6 +188,7 @@ pub async fn run(
         is_rows,
         cut_said: false,
         judge: session.judge.clone(),
+        origin,
     };
     let mut ticks = ticks(rhythm.every.unwrap_or(Duration::from_secs(1 << 30)));
     let mut look = interval(LOOK);
@@ -237,6 +240,7 @@ struct Report {
     /// It was said whose stacks are cut.
     cut_said: bool,
     judge: Option<Rc<Judge>>,
+    origin: Option<Origin>,
 }
 
 impl Report {
@@ -245,10 +249,10 @@ impl Report {
         let mut weighted = self.tool.read(session, &mut self.deltas)?;
         self.seen.drain();
         self.seen.look_up(&weighted);
-        let judge = self.judge.clone();
+        let (judge, origin) = (self.judge.clone(), self.origin.as_ref());
         if let Some(judge) = &judge {
             let admits = |values: &[Value<'_>]| judge.admits(values);
-            weighted.retain(|stack| with_values(self.tool.as_ref(), &self.seen, stack, admits));
+            weighted.retain(|stack| with_values(self.tool.as_ref(), &self.seen, origin, stack, admits));
         }
         let ns = Clock::monotonic_ns();
         self.printer.interval(ns);
@@ -257,7 +261,7 @@ impl Report {
             weighted.sort_by_key(|stack| std::cmp::Reverse(self.weight(stack)));
             for stack in &weighted {
                 let print = |values: &[Value<'_>]| self.printer.row(ns, values);
-                with_values(self.tool.as_ref(), &self.seen, stack, print);
+                with_values(self.tool.as_ref(), &self.seen, origin, stack, print);
             }
         } else if self.flame_graph.is_none() || self.tool.flags().folded {
             let mut tree = Tree::default();
@@ -357,7 +361,13 @@ fn weight(tool: &dyn Stack, stack: &Weighted) -> u64 {
 }
 
 /// Shows the row of a stack.
-fn with_values<R>(tool: &dyn Stack, seen: &Seen, stack: &Weighted, see: impl FnOnce(&[Value<'_>]) -> R) -> R {
+fn with_values<R>(
+    tool: &dyn Stack,
+    seen: &Seen,
+    origin: Option<&Origin>,
+    stack: &Weighted,
+    see: impl FnOnce(&[Value<'_>]) -> R,
+) -> R {
     let names: Vec<[Vec<Rc<str>>; 2]> =
         stack.parts.iter().map(|part| [part.user, part.kernel].map(|id| seen.names(id))).collect();
     let mut values = Vec::new();
@@ -375,5 +385,8 @@ fn with_values<R>(tool: &dyn Stack, seen: &Seen, stack: &Weighted, see: impl FnO
         values.push(Value::Uint(weight(tool, stack)));
     }
     values.extend(stack.more.iter().map(|&value| Value::Float(value, 3)));
-    see(&values)
+    match origin {
+        Some(origin) => origin.extend(&values, see),
+        None => see(&values),
+    }
 }
