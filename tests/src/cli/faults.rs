@@ -1,10 +1,10 @@
 //! What goes wrong around a run: hostile names, a reader that stops, signals and clocks at bad times.
 
-use std::{env, fs, thread, time::Duration};
+use std::{env, fs, path::Path, thread, time::Duration};
 
 use crate::harness::{
     Context, Gate, Load, Result, Scratch, Suite, Test, Tool, Value, Workload, bpf, deadline, ensure, equal,
-    in_vm, json, rows, sys, tracer,
+    in_vm, json, peak_memory, rows, sys, tool, tracer,
 };
 
 pub const SUITE: Suite = Suite {
@@ -15,15 +15,36 @@ pub const SUITE: Suite = Suite {
         Test::new("a_blocked_stdout_costs_events_and_no_memory", a_blocked_stdout),
         Test::new("a_signal_while_it_attaches_leaves_nothing", a_signal_while_it_attaches),
         Test::new("a_clock_set_back_changes_no_order", a_clock_set_back),
-        Test::new("tracers_see_each_other_but_never_themselves", tracers_beside_tracers),
+        Test::new("tracers_see_each_other_but_not_themselves", tracers_beside_tracers),
+        Test::new("a_tracer_sees_itself_where_it_is_named", a_tracer_that_is_named),
     ],
     workloads: &[Workload::new("every-byte", every_byte), Workload::new("clock-back", clock_back)],
 };
 
-/// Every byte that a name can have, in names as long as the kernel's room for one.
+/// Names that look like what others are written as, or like nothing.
+const CONFUSING: [&[u8]; 16] = [
+    b"",
+    b"-",
+    b"\"\"",
+    b" ",
+    b" a  b ",
+    b"\\",
+    b"\\n",
+    b"\\xff",
+    b"\\xFF",
+    b"\\\xff",
+    b"\\x5c",
+    b"\\x5cxff",
+    b"\\x8\xff",
+    b"\\u{9b}",
+    b"\\u009b",
+    b"null",
+];
+
+/// Every byte that a name can have, in names as long as the kernel's room for one; and confusing ones.
 fn names() -> Vec<Vec<u8>> {
     let bytes: Vec<u8> = (1..=u8::MAX).filter(|byte| *byte != b'/').collect();
-    bytes.chunks(15).map(<[u8]>::to_vec).collect()
+    bytes.chunks(15).chain(CONFUSING).map(<[u8]>::to_vec).collect()
 }
 
 /// Bears every name, opens files of these names, and executes programs with them as arguments; none is there.
@@ -79,66 +100,86 @@ fn unescape(text: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A text of JSON has bytes that are not UTF-8 as `\xHH`.
+/// A text of JSON has bytes that are not UTF-8 as `\xHH`, and backslashes before what looks like that as `\x5c`.
 fn as_in_json(name: &[u8]) -> String {
+    let codes = (0x80..=u8::MAX).chain([b'\\']).map(|code| format!("\\x{code:02x}"));
+    let codes: Vec<String> = codes.collect();
     let chunk = |chunk: std::str::Utf8Chunk<'_>| {
+        let valid = chunk.valid();
+        let is_told_apart = |at: usize| codes.iter().any(|code| valid[at..].starts_with(code));
+        let letter =
+            |(at, letter): (usize, char)| if is_told_apart(at) { r"\x5c".into() } else { letter.to_string() };
         let bytes: String = chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")).collect();
-        chunk.valid().to_owned() + &bytes
+        valid.char_indices().map(letter).collect::<String>() + &bytes
     };
     name.utf8_chunks().map(chunk).collect()
 }
 
+/// In any format, live as from the recording.
 fn no_byte_of_a_name_does_harm() -> Result<()> {
+    let scratch = Scratch::new()?;
     let mut load = Load::start(&["every-byte"])?;
     let run = |words: &[&str]| tracer(&[words, &["-x", "-p", &load.pid()]].concat()).start();
     let mut tools = Vec::new();
     for (tool, column) in [("opensnoop", "path"), ("execsnoop", "args")] {
-        for format in ["table", "json", "csv", "tsv"] {
-            tools.push((run(&[tool, "-F", format])?, format, column));
-        }
+        let recorder = run(&[tool, "-F", "json"])?;
+        let others = ["table", "csv", "tsv"]
+            .map(|format| Ok::<_, anyhow::Error>((format, run(&[tool, "-F", format])?)));
+        tools.push((recorder, others, column));
     }
     load.finish()?;
     let names = names();
-    for (tool, format, column) in tools {
-        let output = tool.interrupt()?.ok()?;
-        let text = output.text()?;
-        rows::are_harmless(text, if format == "tsv" { &['\n', '\t'] } else { &['\n'] })?;
-        let records = match format {
-            "json" => {
-                let rows = output.rows()?;
-                equal("rows", rows.len(), names.len())?;
-                for (row, name) in rows.iter().zip(&names) {
-                    equal("comm", rows::text(row, "comm"), as_in_json(name))?;
-                    if column == "path" {
-                        ensure!(rows::text(row, column).ends_with(&as_in_json(name)), "not {name:?}: {row}");
-                    }
-                }
-                continue;
-            }
-            "csv" => rows::csv(text)?,
-            "tsv" => rows::tsv(text),
-            _ => text.lines().map(|line| vec![line.to_owned()]).collect(),
-        };
-        equal(&format!("lines of {format}"), records.len(), names.len() + 1)?;
-        let (header, records) = records.split_first().context("no header")?;
-        let Some(comm) = header.iter().position(|name| name == "comm") else { continue };
-        for (record, name) in records.iter().zip(&names) {
-            equal("fields", record.len(), header.len())?;
-            equal("comm", &unescape(&record[comm])?, name)?;
+    for (recorder, others, column) in tools {
+        let recorded = recorder.interrupt()?.ok()?;
+        rows::are_harmless(recorded.text()?, &['\n'])?;
+        let rows = recorded.rows()?;
+        equal("rows", rows.len(), names.len())?;
+        for (row, name) in rows.iter().zip(&names) {
+            equal("comm", rows::text(row, "comm"), as_in_json(name))?;
             if column == "path" {
-                let path = unescape(record.last().context("no field")?)?;
-                ensure!(path.ends_with(name), "the path is {path:?}, not {name:?}");
+                equal("path", rows::text(row, column), as_in_json(name))?;
             }
+        }
+        let file = scratch.file("recorded");
+        fs::write(&file, &recorded.stdout)?;
+        let again = tracer(&["replay", &file, "-F", "json"]).output()?.ok()?;
+        equal("JSON again", again.text()?, recorded.text()?)?;
+        for other in others {
+            let (format, tool) = other?;
+            let live = tool.interrupt()?.ok()?;
+            names_are_right(format, column == "path", live.text()?, &names)?;
+            let again = tracer(&["replay", &file, "-F", format]).output()?.ok()?;
+            equal(format, without_times(format, again.text()?), without_times(format, live.text()?))?;
         }
     }
     Ok(())
 }
 
-/// The most memory that a process has had at once, in kilobytes.
-fn peak_memory(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no peak")?;
-    Ok(peak.split_whitespace().next().context("no number")?.parse()?)
+/// Lines without the time that stands first in formats for programs: each tool takes its own.
+fn without_times<'a>(format: &str, text: &'a str) -> Vec<&'a str> {
+    let ends: &[char] = if format == "table" { &[] } else { &[',', '\t'] };
+    text.lines().map(|line| line.split_once(ends).map_or(line, |(_, rest)| rest)).collect()
+}
+
+/// There is a line for each name, which can be read from it where there are fields.
+fn names_are_right(format: &str, has_path: bool, text: &str, names: &[Vec<u8>]) -> Result<()> {
+    rows::are_harmless(text, if format == "tsv" { &['\n', '\t'] } else { &['\n'] })?;
+    let records = match format {
+        "csv" => rows::csv(text)?,
+        "tsv" => rows::tsv(text),
+        _ => text.lines().map(|line| vec![line.to_owned()]).collect(),
+    };
+    equal(&format!("lines of {format}"), records.len(), names.len() + 1)?;
+    let (header, records) = records.split_first().context("no header")?;
+    let Some(comm) = header.iter().position(|name| name == "comm") else { return Ok(()) };
+    for (record, name) in records.iter().zip(names) {
+        equal("fields", record.len(), header.len())?;
+        equal("comm", &unescape(&record[comm])?, name)?;
+        if has_path {
+            equal("path", &unescape(record.last().context("no field")?)?, name)?;
+        }
+    }
+    Ok(())
 }
 
 /// Nobody reads, and the run can be ended all the same.
@@ -163,7 +204,7 @@ fn a_blocked_stdout() -> Result<()> {
 fn a_signal_while_it_attaches() -> Result<()> {
     let before = bpf::programs();
     for pause in [0, 2, 5, 9, 14, 20, 30] {
-        let mut child = std::process::Command::new(crate::harness::tool::path()?)
+        let mut child = std::process::Command::new(tool::path()?)
             .arg("biosnoop")
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
@@ -250,4 +291,19 @@ fn tracers_beside_tracers() -> Result<()> {
     let rows = rows::parse(&fs::read_to_string(&writes)?)?;
     ensure!(!rows::with(&rows, "pid", &first_pid.into()).is_empty(), "it does not see all: {rows:?}");
     equal("rows of itself", rows::with(&rows, "pid", &all_pid.into()).len(), 0)
+}
+
+/// A shell that becomes tracer knows its number. From the header on, each write makes the row of the next.
+fn a_tracer_that_is_named() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let file = scratch.file("rows");
+    let script = format!("exec {} fileslower --min 0 -c 5 -o {file} -p $$", tool::path()?.display());
+    let output = tracer(&["-c", &script]).program(Path::new("/bin/sh")).output()?.ok()?;
+    ensure!(output.stdout.is_empty(), "rows where no rows should be: {output}");
+    let text = fs::read_to_string(&file)?;
+    let lines: Vec<&str> = text.lines().collect();
+    equal("lines", lines.len(), 1 + 5)?;
+    let is_own = |line: &&str| line.contains(" tracer ") && line.contains(" write ");
+    ensure!(lines[1..].iter().all(is_own), "not all are its own: {lines:?}");
+    Ok(())
 }

@@ -10,7 +10,7 @@ use std::{
 
 use super::{tool_names, tool_names_here};
 use crate::harness::{
-    Load, Output, Result, Scratch, Suite, Test, Tool, bpf, deadline, ensure, equal, rows, tool, tracer,
+    Load, Output, Result, Scratch, Suite, Test, Tool, bpf, deadline, ensure, equal, rows, sys, tool, tracer,
 };
 
 pub const SUITE: Suite = Suite {
@@ -24,6 +24,8 @@ pub const SUITE: Suite = Suite {
         Test::new("a_dry_run_loads_nothing", a_dry_run_loads_nothing),
         Test::new("a_link_runs_its_tool", a_link_runs_its_tool),
         Test::new("a_ready_file", a_ready_file),
+        Test::new("a_run_can_end_with_its_processes", a_run_can_end_with_its_processes),
+        Test::new("a_run_outlives_its_processes", a_run_outlives_its_processes),
     ],
     workloads: &[],
 };
@@ -121,5 +123,37 @@ fn a_ready_file() -> Result<()> {
         thread::sleep(PAUSE);
     }
     load.finish()?;
+    equal("rows", tool.interrupt()?.ok()?.rows()?.len(), 23)
+}
+
+/// With `--wait`: with the last of them, and with the last descendant under `-f`. Nothing of theirs is missed.
+fn a_run_can_end_with_its_processes() -> Result<()> {
+    let mut loads = [Load::start(&["opens", "23"])?, Load::start(&["opens", "5"])?];
+    let both = format!("{},{}", loads[0].id, loads[1].id);
+    let mut tree = Load::start(&["outlive"])?;
+    let opens = Tool::json("opensnoop", &["--wait", "-p", &both])?;
+    let of_tree = Tool::json("opensnoop", &["--wait", "-f", "-p", &tree.pid()])?;
+    let calls = ["--wait", "--syscall", "open,openat,openat2,creat", "-p", &both];
+    let summary = Tool::json("syscount", &calls)?;
+    loads[0].finish()?;
+    tree.finish()?;
+    loads[1].finish()?;
+    equal("rows of both", opens.end()?.ok()?.rows()?.len(), 28)?;
+    let rows = of_tree.end()?.ok()?.rows()?;
+    equal("rows of the descendant", rows::with(&rows, "path", &"/dev/null".into()).len(), 23)?;
+    equal("calls of both", rows::sum(&summary.end()?.ok()?.rows()?, "count"), 28)?;
+    tracer(&["opensnoop", "--wait"]).output()?.fails(2).map(drop)
+}
+
+/// Without it, the run goes on; and it shows nobody else.
+fn a_run_outlives_its_processes() -> Result<()> {
+    let (mut load, mut other) = (Load::start(&["opens", "23"])?, Load::start(&["opens", "5"])?);
+    let mut tool = Tool::json("opensnoop", &["-p", &load.pid()])?;
+    load.finish()?;
+    for _ in 0..23 {
+        equal("pid", tool.row()?["pid"].as_u64(), Some(load.id.into()))?;
+    }
+    other.finish()?;
+    ensure!(!sys::ended(tool.id(), Instant::now())?, "it has ended");
     equal("rows", tool.interrupt()?.ok()?.rows()?.len(), 23)
 }

@@ -15,6 +15,7 @@ mod output;
 mod package;
 mod programs;
 mod replay;
+mod storms;
 
 use crate::harness::{
     Gate, Output, Result, Suite, Value, Workload, bail, json,
@@ -40,6 +41,7 @@ pub const SUITES: &[&Suite] = &[
     &package::SUITE,
     &programs::SUITE,
     &replay::SUITE,
+    &storms::SUITE,
 ];
 
 /// Workloads that belong to nobody in particular.

@@ -27,7 +27,7 @@ pub use load::{Gate, Load};
 pub use place::{Cgroup, Place, Scratch};
 pub use rows::equal;
 pub use serde_json::{Value, json};
-pub use tool::{Output, STACKS_ARE_CUT, Tool, tracer};
+pub use tool::{Output, STACKS_ARE_CUT, Tool, peak_memory, tracer};
 
 use crate::standard::Standard;
 

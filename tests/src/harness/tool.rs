@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::{CString, OsStr, OsString},
-    fs::File,
+    fs::{self, File},
     io::{self, BufRead, BufReader, PipeReader, pipe},
     os::{
         fd::{AsRawFd, OwnedFd},
@@ -461,4 +461,11 @@ impl std::fmt::Display for Output {
 /// A path as an argument.
 pub fn arg(path: &Path) -> &str {
     std::str::from_utf8(path.as_os_str().as_bytes()).unwrap_or("")
+}
+
+/// The most memory that a process has had at once, in kilobytes.
+pub fn peak_memory(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no peak")?;
+    Ok(peak.split_whitespace().next().context("no number")?.parse()?)
 }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use tracer_common::filter::MAX_IDS;
 
 use super::{plan::Plan, view::View};
@@ -10,6 +10,7 @@ use crate::expr::Pushed;
 
 /// Flags that every tool takes.
 #[derive(Args, Clone, Debug)]
+#[command(group = ArgGroup::new("processes").args(["pid", "command"]).multiple(true))]
 pub struct Common {
     /// Processes to trace
     #[arg(short, long, value_name = "LIST", value_delimiter = ',', help_heading = "Filters")]
@@ -57,8 +58,8 @@ pub struct Common {
     /// Run the command as the user who called sudo
     #[arg(long, requires = "command", help_heading = "Run")]
     pub as_user: bool,
-    /// When the command has ended, go on until all of its descendants have too
-    #[arg(long, requires = "command", conflicts_with = "pid", help_heading = "Run")]
+    /// When the command has ended, go on until its descendants have too; with --pid, end when those have ended
+    #[arg(long, requires = "processes", help_heading = "Run")]
     pub wait: bool,
     /// Say less on stderr
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Run")]

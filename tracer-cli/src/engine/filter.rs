@@ -16,6 +16,9 @@ use crate::{
     system::{cgroup::Cgroup, container, processes, users},
 };
 
+/// No process has this number.
+const NO_PID: u32 = u32::MAX;
+
 /// What a run filters by.
 #[derive(Default)]
 pub struct Filter {
@@ -117,7 +120,10 @@ impl Filter {
     pub fn apply(&self, object: &mut Object) -> anyhow::Result<()> {
         object.set("FILTER_ON", &self.on.to_ne_bytes())?;
         let own = self.numbers.of_processes(&[std::process::id()])?;
-        object.set("FILTER_SELF", &own.first().context("tracer does not find itself")?.to_ne_bytes())?;
+        let own = *own.first().context("tracer does not find itself")?;
+        // Who asks for tracer itself gets it, with what each row does to the next.
+        let is_asked_for = self.pids.contains(&std::process::id());
+        object.set("FILTER_SELF", &if is_asked_for { NO_PID } else { own }.to_ne_bytes())?;
         if let Some(cgroup) = &self.cgroup {
             object.set("FILTER_CGROUP_ID", &cgroup.id.to_ne_bytes())?;
             object.set("FILTER_CGROUP_LEVEL", &cgroup.level.to_ne_bytes())?;
@@ -164,11 +170,14 @@ impl Filter {
         insert_all(&map, &self.numbers.of_processes(&[pid])?)
     }
 
-    /// Whether all processes that were followed have ended.
+    /// Whether all processes that the run is about have ended.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn follows_nobody(&self, object: &Linked) -> io::Result<bool> {
+    pub fn has_nobody_left(&self, object: &Linked) -> io::Result<bool> {
+        if !self.follows() {
+            return Ok(!self.pids.iter().any(|&pid| processes::runs(pid)));
+        }
         let Some(map) = object.map("FILTER_PIDS") else { return Ok(true) };
         // Inside a PID namespace, those that have ended stay until their parents have asked for them.
         let is_same = matches!(self.numbers, Numbers::Same);

@@ -219,8 +219,8 @@ impl Session {
                 Some(()) = self.terminate.recv(), if ends_by_signal => break,
                 () = wait_for(self.duration.as_mut()) => break,
                 code = command_end(self.child.as_mut()), if self.outlived.is_none() => code?,
-                _ = self.look.tick(), if self.outlived.is_some() => {
-                    if self.filter.follows_nobody(&self.object)? { break } else { continue }
+                _ = self.look.tick(), if ends_by_signal && self.common.wait => {
+                    if self.filter.has_nobody_left(&self.object)? { break } else { continue }
                 }
             };
             if !self.common.wait {

@@ -12,9 +12,9 @@
 //! | other control and format characters, blanks other than ASCII's | `\u{H…}` | `\uHHHH` |
 //! | bytes that are not UTF-8 | `\xHH` | `\\xHH` |
 //!
-//! The left form is unambiguous: it can be turned back into the bytes. In JSON, text that is
-//! UTF-8 is exact once parsed, and a byte that is not UTF-8 is parsed as the four characters
-//! `\xHH`, which a text may also hold as such.
+//! Both can be turned back into the bytes. In JSON, text that is UTF-8 is exact once parsed, and a
+//! byte that is not UTF-8 is parsed as the four characters `\xHH`; where a text holds such four itself,
+//! or those of the backslash, its backslash is `\x5c`.
 
 use std::ops::RangeInclusive;
 
@@ -68,6 +68,38 @@ pub(super) fn json(out: &mut Vec<u8>, text: &[u8]) {
     walk::<Json>(out, text);
 }
 
+/// What the text of a JSON string that [`json`] has written was, once it is parsed.
+#[must_use]
+pub fn from_json(text: &str) -> Vec<u8> {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        bytes.extend_from_slice(&rest[..at]);
+        rest = &rest[at + 1..];
+        match byte_in_json(rest) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &rest[3..];
+            }
+            None => bytes.push(b'\\'),
+        }
+    }
+    bytes.extend_from_slice(rest);
+    bytes
+}
+
+/// The byte that a backslash and what follows it stand for in JSON's text: one that is not UTF-8, or a
+/// backslash that others are to be told from.
+fn byte_in_json(after: &[u8]) -> Option<u8> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let [b'x', high, low, ..] = after else { return None };
+    let byte = digit(*high)? << 4 | digit(*low)?;
+    (!byte.is_ascii() || byte == b'\\').then_some(byte)
+}
+
 /// Text with the blanks at its ends escaped.
 fn line_end(out: &mut Vec<u8>, text: &[u8]) {
     let is_letter = |byte: &u8| *byte != b' ';
@@ -82,8 +114,8 @@ fn line_end(out: &mut Vec<u8>, text: &[u8]) {
 trait Form {
     /// Whether an ASCII character stands for itself.
     fn is_plain(byte: u8) -> bool;
-    /// Writes a character that does not.
-    fn char(out: &mut Vec<u8>, char: char);
+    /// Writes a character that does not, and after which this comes.
+    fn char(out: &mut Vec<u8>, char: char, rest: &str);
     /// Writes a byte that is not UTF-8.
     fn byte(out: &mut Vec<u8>, byte: u8);
 }
@@ -97,7 +129,7 @@ impl Form for Text {
         is_printable(byte) & (byte != b'\\')
     }
 
-    fn char(out: &mut Vec<u8>, char: char) {
+    fn char(out: &mut Vec<u8>, char: char, _: &str) {
         match char {
             '\\' => out.extend_from_slice(br"\\"),
             '\n' => out.extend_from_slice(br"\n"),
@@ -118,8 +150,8 @@ impl Form for Cell {
         Text::is_plain(byte) & (byte != b' ')
     }
 
-    fn char(out: &mut Vec<u8>, char: char) {
-        Text::char(out, char);
+    fn char(out: &mut Vec<u8>, char: char, rest: &str) {
+        Text::char(out, char, rest);
     }
 
     fn byte(out: &mut Vec<u8>, byte: u8) {
@@ -132,10 +164,11 @@ impl Form for Json {
         Text::is_plain(byte) & (byte != b'"')
     }
 
-    fn char(out: &mut Vec<u8>, char: char) {
+    fn char(out: &mut Vec<u8>, char: char, rest: &str) {
         match char {
             '"' => out.extend_from_slice(br#"\""#),
-            '\\' | '\n' | '\t' | '\r' => Text::char(out, char),
+            '\\' if byte_in_json(rest.as_bytes()).is_some() => Self::byte(out, b'\\'),
+            '\\' | '\n' | '\t' | '\r' => Text::char(out, char, rest),
             _ => utf16(out, char),
         }
     }
@@ -170,8 +203,8 @@ fn valid<F: Form>(out: &mut Vec<u8>, text: &str) {
         };
         if !plain {
             out.extend_from_slice(&text.as_bytes()[copied..at]);
-            F::char(out, char);
             copied = at + char.len_utf8();
+            F::char(out, char, &text[copied..]);
         }
     }
     out.extend_from_slice(&text.as_bytes()[copied..]);
@@ -290,6 +323,10 @@ pub(super) mod tests {
         let nasty = prop::sample::select(vec![
             "\\",
             "\\x20",
+            "\\xff",
+            "\\x5c",
+            "\\x8",
+            "xe9",
             "\\u{20}",
             "\n",
             "\t",
@@ -342,6 +379,7 @@ pub(super) mod tests {
         assert_eq!(text(b"\xff a\xc3"), r"\xff a\xc3");
         let json = |bytes: &[u8]| written(|out| super::json(out, bytes));
         assert_eq!(json(b"a\\b\n\"\x1b\x7f\xff"), r#"a\\b\n\"\u001b\u007f\\xff"#);
+        assert_eq!(json(br"\x41 \xFF \xff \x5c \xf"), r"\\x41 \\xFF \\x5cxff \\x5cx5c \\xf");
         assert_eq!(json("🦀\u{e0041}\u{2028}".as_bytes()), r"🦀\udb40\udc41\u2028");
     }
 
@@ -391,7 +429,10 @@ pub(super) mod tests {
             let escaped = written(|out| json(out, &bytes));
             prop_assert!(is_harmless(&escaped));
             let parsed: String = serde_json::from_str(&format!("\"{escaped}\"")).unwrap();
-            if let Ok(text) = String::from_utf8(bytes) {
+            prop_assert_eq!(&from_json(&parsed), &bytes);
+            if let Ok(text) = String::from_utf8(bytes)
+                && !text.contains("\\x")
+            {
                 prop_assert_eq!(parsed, text);
             }
         }

@@ -1,7 +1,7 @@
 //! Which columns a recording has. Its lines tell their names; what else there is to know of them, the
 //! tools do.
 
-use std::{cell::RefCell, collections::HashMap, net::IpAddr};
+use std::{cell::RefCell, collections::HashMap, net::IpAddr, rc::Rc};
 
 use anyhow::{Context, bail, ensure};
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use crate::{
         dist,
         sort::{Cell, Kept},
     },
-    output::{Column, Histogram, Kind, Value, errno},
+    output::{Column, Histogram, Kind, Value, errno, escape},
 };
 
 /// More columns than any tool has, and fewer than a file could make up.
@@ -204,13 +204,18 @@ fn cell(kind: Kind, value: &RawValue) -> Cell {
                 Kind::Address => text.parse::<IpAddr>().ok().map(Value::Ip),
                 _ => None,
             };
-            plain.map_or_else(|| Cell::Text(text.into_bytes()), Cell::Plain)
+            plain.map_or_else(|| Cell::Text(escape::from_json(&text)), Cell::Plain)
         }
         _ => match serde_json::from_str::<Vec<String>>(raw) {
-            Ok(frames) => Cell::Frames(frames.into_iter().map(Into::into).collect()),
+            Ok(frames) => Cell::Frames(frames.into_iter().map(frame).collect()),
             Err(_) => Cell::Text(raw.as_bytes().to_vec()),
         },
     }
+}
+
+/// The name of a function, which is UTF-8.
+fn frame(name: String) -> Rc<str> {
+    String::from_utf8(escape::from_json(&name)).unwrap_or(name).into()
 }
 
 /// A number with as many decimals as it was written with.
