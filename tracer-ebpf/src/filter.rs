@@ -13,7 +13,12 @@ use tracer_common::{
     record::COMM_LEN,
 };
 
-use crate::{emit, kernel::task_struct, ptr::Ptr, syscall::current_task};
+use crate::{
+    emit,
+    kernel::task_struct,
+    ptr::Ptr,
+    syscall::{current_task, typed_current_task},
+};
 
 #[unsafe(no_mangle)]
 static FILTER_ON: Global<u32> = Global::new(0);
@@ -29,8 +34,10 @@ static FILTER_CGROUP_LEVEL: Global<u32> = Global::new(0);
 static FILTER_COMM: Global<CommPatterns> =
     Global::new(CommPatterns { accept: [0; 256], star: 0, start: 0, end: 0 });
 
+/// With which process it is that has the number, where processes are followed: numbers come again, and at times
+/// before the kernel is done with who had them. 0 where the user named it.
 #[map]
-static FILTER_PIDS: HashMap<u32, u8> = HashMap::with_max_entries(MAX_IDS, 0);
+static FILTER_PIDS: HashMap<u32, u64> = HashMap::with_max_entries(MAX_IDS, 0);
 #[map]
 static FILTER_TIDS: HashMap<u32, u8> = HashMap::with_max_entries(MAX_IDS, 0);
 #[map]
@@ -44,23 +51,45 @@ static CGROUP_SHOWN: Global<u32> = Global::new(0);
 #[map]
 static CGROUPS: LruHashMap<u32, u64> = LruHashMap::with_max_entries(1, 0);
 
-/// Whether a process is in the set that is followed.
+/// What a process is, as long as the kernel knows of it: all its threads share that, whatever it executes.
 #[inline(always)]
-pub fn is_followed(pid: u32) -> bool {
-    // SAFETY: the value is never read, only its presence matters.
-    unsafe { FILTER_PIDS.get(pid).is_some() }
+fn identity<const DIRECT: bool>(task: Ptr<task_struct, DIRECT>) -> u64 {
+    task.signal().addr()
+}
+
+/// Whether the process that a task belongs to is in the set that is followed.
+#[inline(always)]
+pub fn is_followed<const DIRECT: bool>(task: Ptr<task_struct, DIRECT>) -> bool {
+    is_known(task.pid() as u32, || identity(task))
+}
+
+/// Whether the process with a number is in that set. It joins by what it is as soon as it is seen.
+#[inline(always)]
+fn is_known(pid: u32, identity: impl Fn() -> u64) -> bool {
+    let Some(known) = FILTER_PIDS.get_ptr_mut(pid) else { return false };
+    // SAFETY: the map's value, an aligned word.
+    match unsafe { known.read() } {
+        0 => {
+            // SAFETY: as above.
+            unsafe { known.write(identity()) };
+            true
+        }
+        known => known == identity(),
+    }
 }
 
 /// Adds a process to the set; false if the set is full.
 #[inline(always)]
-pub fn follow(pid: u32) -> bool {
-    FILTER_PIDS.insert(pid, 0, 0).is_ok()
+pub fn follow<const DIRECT: bool>(task: Ptr<task_struct, DIRECT>) -> bool {
+    FILTER_PIDS.insert(task.pid() as u32, identity(task), 0).is_ok()
 }
 
 /// Removes a process from the set, if it is there.
 #[inline(always)]
-pub fn unfollow(pid: u32) {
-    let _ = FILTER_PIDS.remove(pid);
+pub fn unfollow<const DIRECT: bool>(task: Ptr<task_struct, DIRECT>) {
+    if is_followed(task) {
+        let _ = FILTER_PIDS.remove(task.pid() as u32);
+    }
 }
 
 /// The thread that runs now.
@@ -83,7 +112,10 @@ pub fn whoever() -> Current {
 pub fn current() -> Option<Current> {
     let current = whoever();
     let on = FILTER_ON.load();
-    if !wants_ids(on, current.pid, current.tid) {
+    if !wants_ids(on, current.pid, current.tid, || match typed_current_task() {
+        Some(task) => identity(task),
+        None => identity(current_task()),
+    }) {
         return None;
     }
     if on & on::UID != 0 && !wants_uid(bpf_get_current_uid_gid() as u32) {
@@ -110,7 +142,7 @@ pub fn current() -> Option<Current> {
 #[inline(always)]
 pub fn task<const DIRECT: bool>(task: Ptr<task_struct, DIRECT>) -> bool {
     let on = FILTER_ON.load();
-    if !wants_ids(on, task.pid() as u32, task.tid() as u32) {
+    if !wants_ids(on, task.pid() as u32, task.tid() as u32, || identity(task)) {
         return false;
     }
     if on & on::UID != 0 && !wants_uid(task.cred().uid()) {
@@ -144,15 +176,20 @@ fn wants_cgroup<const DIRECT: bool>(task: Ptr<task_struct, DIRECT>) -> bool {
 }
 
 #[inline(always)]
-fn wants_ids(on: u32, pid: u32, tid: u32) -> bool {
+fn wants_ids(on: u32, pid: u32, tid: u32, identity: impl Fn() -> u64) -> bool {
     if pid == FILTER_SELF.load() {
         return false;
     }
-    // SAFETY: the values are never read, only their presence matters.
-    unsafe {
-        (on & on::PID == 0 || FILTER_PIDS.get(pid).is_some())
-            && (on & on::TID == 0 || FILTER_TIDS.get(tid).is_some())
+    if on & on::FOLLOW != 0 {
+        if !is_known(pid, identity) {
+            return false;
+        }
+    // SAFETY: the value is never read, only its presence matters.
+    } else if on & on::PID != 0 && unsafe { FILTER_PIDS.get(pid) }.is_none() {
+        return false;
     }
+    // SAFETY: as above.
+    on & on::TID == 0 || unsafe { FILTER_TIDS.get(tid) }.is_some()
 }
 
 #[inline(always)]

@@ -10,7 +10,7 @@ pub fn on_fork<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let pid = child.pid() as u32;
     // A new thread is in its process's set already.
     debug!("fork of process {} by {}", pid, parent.pid());
-    if child.tid() as u32 == pid && filter::is_followed(parent.pid() as u32) && !filter::follow(pid) {
+    if child.tid() as u32 == pid && filter::is_followed(parent) && !filter::follow(child) {
         emit::lost();
     }
     Some(())
@@ -21,9 +21,8 @@ pub fn on_fork<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
 #[inline(always)]
 pub fn on_free<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let task: Ptr<task_struct, DIRECT> = args.ptr(0);
-    let pid = task.pid() as u32;
-    if task.tid() as u32 == pid {
-        filter::unfollow(pid);
+    if task.tid() == task.pid() {
+        filter::unfollow(task);
     }
     Some(())
 }

@@ -62,6 +62,14 @@ impl Map {
         sys::map_update(self.fd(), key, value)
     }
 
+    /// Adds a key, with nothing but zeroes as its value.
+    ///
+    /// # Errors
+    /// `E2BIG` if the map is full.
+    pub fn add(&self, key: &[u8]) -> io::Result<()> {
+        self.insert(key, &vec![0; self.value_size])
+    }
+
     /// Removes a key, if it is there.
     ///
     /// # Errors

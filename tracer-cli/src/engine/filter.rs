@@ -211,7 +211,7 @@ fn capacity(ids: &[u32]) -> u32 {
 }
 
 fn insert_all(map: &Map, ids: &[u32]) -> io::Result<()> {
-    ids.iter().try_for_each(|id| map.insert(&id.to_ne_bytes(), &[0]))
+    ids.iter().try_for_each(|id| map.add(&id.to_ne_bytes()))
 }
 
 /// Processes whose parent is among `parents` and that are not there themselves.
