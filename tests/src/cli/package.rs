@@ -42,6 +42,10 @@ fn holds_all_of_every_tool() -> Result<()> {
     let status = fs::read_to_string(usr.join("../var/lib/dpkg/status"))?;
     ensure!(status.contains("Package: tracer\nStatus: install ok installed\n"), "dpkg says: {status}");
     ensure!(!status.contains("\nDepends:"), "a static binary depends on nothing: {status}");
+    let size = status.lines().find_map(|line| line.strip_prefix("Installed-Size: ")).context("no size")?;
+    ensure!(size.parse::<u64>()? > fs::metadata(&program)?.len() >> 10, "the size is {size} kB");
+    let sums = fs::read_to_string(usr.join("../var/lib/dpkg/info/tracer.md5sums"))?;
+    ensure!(sums.contains("  usr/bin/tracer\n"), "no sum of the binary: {sums}");
     let mut wanted = vec!["share/man/man1/tracer.1.gz".to_owned(), "share/doc/tracer/copyright".to_owned()];
     for (name, aliases) in names(&program)? {
         for name in std::iter::once(&name).chain(&aliases) {

@@ -88,7 +88,7 @@ fn of_command(name: &str, tracer: &Command) -> anyhow::Result<Vec<Section>> {
     let readme = markdown::sections(README);
     let of_readme = |title: &str| markdown::section(&readme, title).cloned();
     let mut sections = vec![
-        section("Name", vec![paragraph(format!("{PROGRAM} {name} - {about}"))]),
+        section("Name", vec![paragraph(format!("{PROGRAM}-{name} - {about}"))]),
         section("Synopsis", vec![Block::Verbatim(vec![usage.trim_start_matches("Usage: ").to_owned()])]),
     ];
     if let Some(said) = readme_title.and_then(of_readme) {

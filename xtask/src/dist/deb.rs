@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::{VERSION, write_file};
 use crate::process;
@@ -20,11 +20,44 @@ const MAINTAINER: &str = "The tracer developers <developers@tracer.invalid>";
 
 /// Pack a stage, which holds `usr`.
 pub fn pack(stage: &Path, time: &str, deb: &Path) -> Result<()> {
-    write_file(&stage.join("DEBIAN/control"), control(), 0o644)?;
     write_changelog(&stage.join("usr/share/doc/tracer/changelog"), time)?;
+    let mut installed = Installed::default();
+    installed.add(stage, Path::new("usr"))?;
+    write_file(&stage.join("DEBIAN/control"), control(installed.kilobytes), 0o644)?;
+    write_file(&stage.join("DEBIAN/md5sums"), installed.md5sums(stage)?, 0o644)?;
     let mut pack = Command::new("dpkg-deb");
     pack.env("SOURCE_DATE_EPOCH", time).args(["--root-owner-group", "--build"]);
     process::run_quietly(pack.arg(stage).arg(deb))
+}
+
+/// What the package brings, as Debian counts it: each file in whole kilobytes, and one for all else.
+#[derive(Default)]
+struct Installed {
+    kilobytes: u64,
+    /// Paths below the stage.
+    files: Vec<PathBuf>,
+}
+
+impl Installed {
+    /// Adds a folder and all below it, or a file.
+    fn add(&mut self, stage: &Path, path: &Path) -> Result<()> {
+        let about = fs::symlink_metadata(stage.join(path))?;
+        self.kilobytes += if about.is_file() { about.len().div_ceil(1024) } else { 1 };
+        if about.is_dir() {
+            for entry in fs::read_dir(stage.join(path))? {
+                self.add(stage, &path.join(entry?.file_name()))?;
+            }
+        } else if about.is_file() {
+            self.files.push(path.to_owned());
+        }
+        Ok(())
+    }
+
+    /// By which `dpkg --verify` finds files that were changed.
+    fn md5sums(mut self, stage: &Path) -> Result<String> {
+        self.files.sort();
+        process::read(Command::new("md5sum").current_dir(stage).args(&self.files)).context("md5sum")
+    }
 }
 
 /// Debian wants to know of each version, what is new and when it came; the history is the repository's.
@@ -39,7 +72,7 @@ fn write_changelog(file: &Path, time: &str) -> Result<()> {
     process::run_quietly(Command::new("gzip").args(["-9", "-n", "-f"]).arg(file))
 }
 
-fn control() -> String {
+fn control(kilobytes: u64) -> String {
     let architecture = architecture();
     format!(
         "\
@@ -47,6 +80,7 @@ Package: tracer
 Version: {VERSION}
 Architecture: {architecture}
 Maintainer: {MAINTAINER}
+Installed-Size: {kilobytes}
 Section: utils
 Priority: optional
 Description: eBPF tracing tools in one static binary

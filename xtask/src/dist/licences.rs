@@ -21,7 +21,8 @@ pub fn copyright(workspace: &Workspace) -> Result<String> {
         text.push('\n');
     }
     text += "The binary also holds Rust's standard library (MIT or Apache 2.0), parts of the GNU C\n\
-        library (LGPL 2.1 or later; relink it with `cargo xtask build`), and these crates:\n\n";
+        library (LGPL 2.1 or later, which Debian has in /usr/share/common-licenses/LGPL-2.1; relink it\n\
+        with `cargo xtask build`), and these crates:\n\n";
     let linked = linked(workspace)?;
     for ((name, version), licence) in &linked {
         text += &format!("{name} {version}: {licence}\n");
@@ -79,7 +80,7 @@ fn texts_in(folder: &Path) -> Result<Vec<String>> {
         let is_text =
             ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE"].iter().any(|w| name.starts_with(w));
         if is_text && entry.file_type()?.is_file() {
-            texts.push(String::from_utf8_lossy(&fs::read(entry.path())?).into_owned());
+            texts.push(String::from_utf8_lossy(&fs::read(entry.path())?).replace("\r\n", "\n"));
         }
     }
     Ok(texts)
