@@ -8,7 +8,10 @@ use clap_complete::Shell;
 use crate::{
     bpf::object::Object,
     doctor,
-    engine::{Plan, child, common::Common, dist, session::Session, snoop, stack, top, view::columns_help},
+    engine::{
+        Plan, child, common::Common, dist, judge::Judge, session::Session, snoop, stack, top,
+        view::columns_help,
+    },
     error::{FAILED, FAILED_WITH_COMMAND, Failure},
     help, list, objects,
     output::Column,
@@ -200,29 +203,11 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 fn run_tool(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<u8> {
-    let mut command = tool_command(tool);
-    if args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--help" || arg == "-h") {
-        command = command.after_help(columns_help(&defaults(tool)?.1.judged()));
-    }
-    let called = args.first().map(|name| base_name(Path::new(name))).unwrap_or_default();
-    let matches = command.try_get_matches_from(args)?;
-    let mut common = Common::from_arg_matches(&matches)?;
-    let (mut plan, mut shape) = prepare(tool, &matches, &common, &called)?;
-    let judged = shape.judged();
+    let Run { common, plan, mut shape, judge } = read(tool, args)?;
     if common.view.list_columns {
-        return list::print(&common.view.list(&judged));
+        return list::print(&common.view.list(&shape.judged()));
     }
-    // What can't be printed is told before anything is loaded.
-    common.view.layout(&shape.columns())?;
-    let judge = common.view.judge(judged)?.map(Rc::new);
-    if let Some(pushed) = judge.as_ref().map(|judge| judge.pushed()).filter(|pushed| !pushed.is_empty()) {
-        common.push(pushed);
-        (plan, shape) = prepare(tool, &matches, &common, &called)?;
-        common.say_pushed(&plan);
-    }
-    if let Shape::Top(top) = &shape {
-        top::order(top.as_ref())?;
-    }
+    common.say_pushed(&plan);
     let mut symbols = Symbols::default();
     let mut flame_graph = None;
     if let Shape::Stack(tool) = &shape {
@@ -240,6 +225,43 @@ fn run_tool(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<u8> {
             Shape::Stack(stacks) => stack::run(session, stacks, tool.about.name, symbols, flame_graph).await,
         }
     })
+}
+
+/// What a tool's command line asks for.
+pub struct Run {
+    common: Common,
+    plan: Plan,
+    shape: Shape,
+    judge: Option<Rc<Judge>>,
+}
+
+/// Reads a tool's command line: what is wrong with it is told before anything is loaded.
+///
+/// # Errors
+/// Whatever is wrong, and clap's for help.
+pub fn read(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<Run> {
+    let mut command = tool_command(tool);
+    if args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--help" || arg == "-h") {
+        command = command.after_help(columns_help(&defaults(tool)?.1.judged()));
+    }
+    let called = args.first().map(|name| base_name(Path::new(name))).unwrap_or_default();
+    let matches = command.try_get_matches_from(args)?;
+    let mut common = Common::from_arg_matches(&matches)?;
+    let (mut plan, mut shape) = prepare(tool, &matches, &common, &called)?;
+    let judged = shape.judged();
+    if common.view.list_columns {
+        return Ok(Run { common, plan, shape, judge: None });
+    }
+    common.view.layout(&shape.columns())?;
+    let judge = common.view.judge(judged)?.map(Rc::new);
+    if let Some(pushed) = judge.as_ref().map(|judge| judge.pushed()).filter(|pushed| !pushed.is_empty()) {
+        common.push(pushed);
+        (plan, shape) = prepare(tool, &matches, &common, &called)?;
+    }
+    if let Shape::Top(top) = &shape {
+        top::order(top.as_ref())?;
+    }
+    Ok(Run { common, plan, shape, judge })
 }
 
 /// The columns of a tool's rows, with the flags it has by default.

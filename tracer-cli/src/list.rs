@@ -11,15 +11,21 @@ use crate::{tool::Entry, tools::TOOLS};
 /// # Errors
 /// If stdout can't be written.
 pub fn run(as_json: bool) -> anyhow::Result<u8> {
-    let mut tools: Vec<&Entry> = TOOLS.iter().collect();
-    tools.sort_by_key(|tool| (tool.about.domain, tool.about.name));
-    print(&if as_json { json_list(&tools) } else { text_list(&tools) })
+    print(&if as_json { json_list() } else { text_list() })
 }
 
-fn text_list(tools: &[&Entry]) -> String {
+fn sorted() -> Vec<&'static Entry> {
+    let mut tools: Vec<&Entry> = TOOLS.iter().collect();
+    tools.sort_by_key(|tool| (tool.about.domain, tool.about.name));
+    tools
+}
+
+/// The list for people.
+#[must_use]
+pub fn text_list() -> String {
     let mut text = String::new();
     let mut domain = None;
-    for tool in tools {
+    for tool in sorted() {
         if domain.replace(tool.about.domain) != Some(tool.about.domain) {
             let gap = if text.is_empty() { "" } else { "\n" };
             text.push_str(&format!("{gap}{}\n", tool.about.domain.name()));
@@ -33,9 +39,9 @@ fn text_list(tools: &[&Entry]) -> String {
     text
 }
 
-fn json_list(tools: &[&Entry]) -> String {
-    let tools: Vec<_> = tools
-        .iter()
+fn json_list() -> String {
+    let tools: Vec<_> = sorted()
+        .into_iter()
         .map(|tool| {
             let about = &tool.about;
             json!({"name": about.name, "domain": about.domain.name(), "summary": about.summary, "aliases": about.aliases})

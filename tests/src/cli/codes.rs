@@ -30,6 +30,7 @@ fn of_tracer_itself() -> Result<()> {
     equal("usage: no such tool", code(&["nosuchtool"])?, 2)?;
     equal("usage: no such flag", code(&["opensnoop", "--nosuchflag"])?, 2)?;
     equal("not permitted", as_nobody(&["opensnoop", "-d", "1ms"])?.code, 3)?;
+    equal("no expected row", code(&["opensnoop", "-d", "1ms", "--expect", "fd == -7"])?, 6)?;
     let lacking = tracer(&["opensnoop", "-d", "1ms"]).without("/sys/kernel/btf");
     equal("lacking in this kernel", lacking.output()?.code, 4)
 }

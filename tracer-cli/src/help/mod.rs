@@ -193,4 +193,6 @@ fn meaning(arg: &Arg) -> String {
 }
 
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod tests;
