@@ -312,7 +312,7 @@ fn cgroups_and_containers_of_stacks() -> Result<()> {
     let rows = all.interrupt()?.ok()?.rows()?;
     let places = docker.places();
     for place in &places {
-        ensure!(rows::with(&rows, "pid", &place["pid"]).len() > 0, "nothing of {place}: {rows:?}");
+        ensure!(!rows::with(&rows, "pid", &place["pid"]).is_empty(), "nothing of {place}: {rows:?}");
     }
     for mut row in rows {
         row.as_object_mut().context("no row")?.remove("ts");
