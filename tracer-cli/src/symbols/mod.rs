@@ -8,6 +8,7 @@ mod files;
 mod go;
 mod perf_map;
 mod process;
+mod truncated;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -56,6 +57,7 @@ pub struct Symbols {
 
 impl Default for Symbols {
     fn default() -> Self {
+        truncated::survive();
         let symbolizer = Symbolizer::builder().enable_auto_reload(false).build();
         Self { symbolizer, processes: HashMap::new(), files: Files::default(), names: HashMap::new() }
     }
@@ -199,7 +201,8 @@ fn one(name: &str) -> Names {
 }
 
 fn names_of(symbolized: &Symbolized<'_>) -> Option<Names> {
-    let symbol = symbolized.as_sym()?;
+    // A file that was truncated has names of no letters.
+    let symbol = symbolized.as_sym().filter(|symbol| !symbol.name.is_empty())?;
     let inlined = symbol.inlined.iter().map(|function| &function.name);
     Some([&symbol.name].into_iter().chain(inlined).map(|name| Rc::from(name.as_ref())).collect())
 }
