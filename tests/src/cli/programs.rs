@@ -78,11 +78,15 @@ fn go_functions_have_names() -> Result<()> {
 
 /// Code that is compiled when it runs, by the list that node writes of it.
 fn compiled_scripts_have_names() -> Result<()> {
+    // Rounds of different lengths, as of equal ones samples might meet the same part each time.
     const SCRIPT: &str = "
         function turn(n) { let x = 0; for (let i = 0; i < n; i++) x = (x * 31 + i) | 0; return x; }
-        function burnSeventy() { return turn(70000); }
-        function burnThirty() { return turn(30000); }
-        for (let round = 0; round < 300; round++) { burnSeventy(); burnThirty(); }
+        function burnSeventy(n) { return turn(7 * n); }
+        function burnThirty(n) { return turn(3 * n); }
+        for (let round = 0; round < 900; round++) {
+            const n = 5000 + round * 7919 % 10000;
+            burnSeventy(n); burnThirty(n);
+        }
         console.log(process.pid);";
     let node = installed("node")?;
     let scratch = Scratch::new()?;
