@@ -2,6 +2,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::stack::Stacks;
+
 /// Length of a task's command name, with its final NUL (`TASK_COMM_LEN`).
 pub const COMM_LEN: usize = 16;
 
@@ -20,9 +22,11 @@ pub struct Header {
     pub kind: u32,
     /// Command name, padded with NULs.
     pub comm: [u8; COMM_LEN],
+    /// Where in its code; none, unless rows show it.
+    pub stacks: Stacks,
 }
 
-const _: () = assert!(size_of::<Header>() == 40);
+const _: () = assert!(size_of::<Header>() == 56);
 
 impl Header {
     /// The command name without its padding.

@@ -14,6 +14,18 @@ pub const LOST_STACK: u64 = u64::MAX;
 pub const USER: u32 = 1;
 pub const KERNEL: u32 = 2;
 
+/// Ids of the stacks of who caused an event.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Stacks {
+    pub user: u64,
+    pub kernel: u64,
+}
+
+impl Stacks {
+    pub const NONE: Self = Self { user: NO_STACK, kernel: NO_STACK };
+}
+
 /// Whose stack, and which: what tools count by.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -45,6 +57,10 @@ pub struct Stack {
     pub pid: u32,
     /// Its bytes.
     pub len: u32,
+    /// Of a stack that is about to go, as its process executes another program: the process's parent, whose memory is
+    /// that of a child that was just forked. Else 0.
+    pub parent: u32,
+    pub unused: u32,
 }
 
-const _: () = assert!(size_of::<Key>() == 40 && size_of::<Weight>() == 16 && size_of::<Stack>() == 16);
+const _: () = assert!(size_of::<Key>() == 40 && size_of::<Weight>() == 16 && size_of::<Stack>() == 24);

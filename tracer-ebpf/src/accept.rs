@@ -12,7 +12,7 @@ pub fn behind(fd: i64) -> Option<Ptr<sock, false>> {
     (!sk.is_null()).then_some(sk)
 }
 
-/// Puts a body, `fn(Ptr<sock, false>, i64) -> Option<()>`, on all ways in which sockets are accepted, in the
+/// Puts a body, `fn(Context, Ptr<sock, false>, i64) -> Option<()>`, on all ways in which sockets are accepted, in the
 /// acceptor's context; it is given the descriptor too.
 ///
 /// accept(2) tells by itself. Of what io_uring completes, and of the one call that 32-bit programs have for all that
@@ -27,34 +27,35 @@ macro_rules! accepts {
         static TP_io_uring__io_uring_complete__res: ::aya_ebpf::Global<u32> = ::aya_ebpf::Global::new(0);
 
         #[inline(always)]
-        fn on_accept(fd: i64) -> Option<()> {
+        fn on_accept(context: $crate::program::Context, fd: i64) -> Option<()> {
             let sk = $crate::accept::behind(fd)?;
             // Where each call's exit is hooked, those of 32-bit programs come too, a second time.
             if $crate::syscall::is_compat() && !$waits(sk.addr()) {
                 return None;
             }
-            $body(sk, fd)
+            $body(context, sk, fd)
         }
 
         #[inline(always)]
-        fn on_result(result: i64) -> Option<()> {
+        fn on_result(context: $crate::program::Context, result: i64) -> Option<()> {
             let sk = $crate::accept::behind(result)?;
             if !$waits(sk.addr()) {
                 return None;
             }
-            $body(sk, result)
+            $body(context, sk, result)
         }
 
         fn on_completion(record: *const u8) -> Option<()> {
             let offset = TP_io_uring__io_uring_complete__res.load() as usize;
             let result: i32 = $crate::ptr::read_kernel(record.wrapping_add(offset).cast());
-            on_result(result.into())
+            // SAFETY: the record is what the kernel gave the program.
+            on_result(unsafe { $crate::program::Context::new(record) }, result.into())
         }
 
         /// `__ia32_sys_accept4(regs)` and the like
         #[inline(always)]
         fn on_accept_of_32_bits(args: $crate::program::Args<true>) -> Option<()> {
-            on_result(args.get(1) as i64)
+            on_result(args.context(), args.get(1) as i64)
         }
 
         $crate::syscall_returns!(on_accept: accept = ACCEPT, accept4 = ACCEPT4);

@@ -11,7 +11,7 @@ use crate::{
     emit,
     filter::{self, Current},
     kernel::{bio, request},
-    program::Args,
+    program::{Args, Context},
     ptr::Ptr,
 };
 
@@ -79,7 +79,7 @@ pub fn on_io_start<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     match filter::current() {
         Some(current) => {
             let mut progress = nothing();
-            write_owner(&mut progress.owner, current);
+            write_owner(&mut progress.owner, args.context(), current);
             remember(request.addr(), &progress);
         }
         // What was at this address before is no more.
@@ -97,7 +97,7 @@ pub fn on_getrq<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
         return None;
     };
     let mut owner = nothing().owner;
-    write_owner(&mut owner, current);
+    write_owner(&mut owner, args.context(), current);
     if BIO_OWNERS.insert(bio.addr(), owner, 0).is_err() {
         emit::lost();
     }
@@ -223,8 +223,8 @@ fn nothing() -> Progress {
 }
 
 #[inline(always)]
-fn write_owner(owner: &mut Header, current: Current) {
-    emit::write_header(owner, current, 0);
+fn write_owner(owner: &mut Header, context: Context, current: Current) {
+    emit::write_header(owner, context, current, 0);
     // Whether rows show it or not: a request's time in the queue is counted from it.
     owner.ns = now();
 }

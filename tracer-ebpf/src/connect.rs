@@ -8,7 +8,7 @@ use core::mem::MaybeUninit;
 use aya_ebpf::{macros::map, maps::HashMap};
 use tracer_common::{record::Header, sock::Addresses};
 
-use crate::{clock::now, emit, filter, kernel::sock, ptr::Ptr, sock::wants_remote};
+use crate::{clock::now, emit, filter, kernel::sock, program::Context, ptr::Ptr, sock::wants_remote};
 
 /// When and by whom an attempt was begun, and between which ends; the local port is chosen later.
 #[repr(C)]
@@ -30,7 +30,7 @@ pub const EINPROGRESS: i32 = 115;
 
 /// An attempt of the current thread's, which reaches SYN_SENT.
 #[inline(always)]
-pub fn begin<const DIRECT: bool>(sk: Ptr<sock, DIRECT>) -> Option<()> {
+pub fn begin<const DIRECT: bool>(context: Context, sk: Ptr<sock, DIRECT>) -> Option<()> {
     // SAFETY: an attempt of zeroes is valid.
     let mut attempt: Attempt = unsafe { MaybeUninit::zeroed().assume_init() };
     attempt.addresses = sk.addresses();
@@ -38,7 +38,7 @@ pub fn begin<const DIRECT: bool>(sk: Ptr<sock, DIRECT>) -> Option<()> {
         return None;
     }
     let current = filter::current()?;
-    emit::write_header(&mut attempt.header, current, 0);
+    emit::write_header(&mut attempt.header, context, current, 0);
     attempt.header.ns = now();
     if CONNECT_ATTEMPTS.insert(sk.addr(), attempt, 0).is_err()
         || CONNECT_CALLS.insert(current.tid, sk.addr(), 0).is_err()

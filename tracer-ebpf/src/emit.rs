@@ -10,9 +10,12 @@ use aya_ebpf::{
     macros::map,
     maps::{PerCpuArray, RingBuf},
 };
-use tracer_common::record::{COMM_LEN, Header};
+use tracer_common::{
+    record::{COMM_LEN, Header},
+    stack::Stacks,
+};
 
-use crate::{clock::now, debug, filter::Current, kernel::task_struct, ptr::Ptr};
+use crate::{clock::now, debug, filter::Current, kernel::task_struct, program::Context, ptr::Ptr, stack};
 
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
@@ -83,15 +86,16 @@ fn wake_flag(len: usize) -> u64 {
     }
 }
 
-/// Writes the header of an event that the current thread causes now, with the time only if rows show it. In place, since the command
-/// name would be copied byte by byte otherwise.
+/// Writes the header of an event that the current thread causes now, with the time and its stacks only if rows show them. In place,
+/// since the command name would be copied byte by byte otherwise.
 #[inline(always)]
-pub fn write_header(header: &mut Header, current: Current, kind: u32) {
+pub fn write_header(header: &mut Header, context: Context, current: Current, kind: u32) {
     header.ns = if TIME_SHOWN.load() != 0 { now() } else { 0 };
     header.pid = current.pid;
     header.tid = current.tid;
     header.uid = bpf_get_current_uid_gid() as u32;
     header.kind = kind;
+    header.stacks = stack::of_event(context, current.pid);
     write_comm(&mut header.comm);
 }
 
@@ -105,6 +109,7 @@ pub fn header_of<const DIRECT: bool>(task: Ptr<task_struct, DIRECT>) -> Header {
         uid: task.cred().uid(),
         kind: 0,
         comm: task.comm(),
+        stacks: Stacks::NONE,
     }
 }
 

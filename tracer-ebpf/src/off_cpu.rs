@@ -79,8 +79,8 @@ pub fn goes<const STACKS: bool, const DIRECT: bool>(
         return;
     }
     let (user, kernel) = if STACKS {
-        // SAFETY: the context is what the kernel gave the program. The previous thread is the current one still.
-        unsafe { (stack::user(args.context(), task.pid() as u32), stack::kernel(args.context())) }
+        // The previous thread is the current one still.
+        (stack::user(args.context(), task.pid() as u32), stack::kernel(args.context()))
     } else {
         (NO_STACK, NO_STACK)
     };
@@ -178,8 +178,7 @@ pub fn count_by_waker<const DIRECT: bool>(
 #[inline(always)]
 pub fn is_woken<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let away = of(args.ptr::<task_struct>(0))?;
-    // SAFETY: the context is what the kernel gave the program.
-    away.waker = unsafe { stack::key(args.context(), filter::whoever()) };
+    away.waker = stack::key(args.context(), filter::whoever());
     Some(())
 }
 
@@ -189,8 +188,7 @@ pub fn ends_sleep<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let task: Ptr<task_struct, DIRECT> = args.ptr(0);
     let away = of(task)?;
     let ns = end(away, now())?;
-    // SAFETY: as above.
-    let waker = unsafe { stack::key(args.context(), filter::whoever()) };
+    let waker = stack::key(args.context(), filter::whoever());
     count(&Pair { sleeper: key(task, away), waker }, ns)
 }
 

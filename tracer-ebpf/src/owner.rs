@@ -19,7 +19,7 @@ use crate::{
     emit,
     filter::{self, Current},
     kernel::{file, sock, task_struct},
-    program::Args,
+    program::{Args, Context},
     ptr::Ptr,
     sock::{
         state::{CLOSE, ESTABLISHED, FIN_WAIT1, LAST_ACK, LISTEN, SYN_RECV, SYN_SENT},
@@ -70,10 +70,10 @@ impl Socket {
 
     /// Makes the current thread its owner.
     #[inline(always)]
-    pub fn own(&mut self) {
+    pub fn own(&mut self, context: Context) {
         let id = bpf_get_current_pid_tgid();
         let ns = self.header.ns;
-        emit::write_header(&mut self.header, Current { pid: (id >> 32) as u32, tid: id as u32 }, 0);
+        emit::write_header(&mut self.header, context, Current { pid: (id >> 32) as u32, tid: id as u32 }, 0);
         self.header.ns = ns;
         self.wanted = u32::from(filter::current().is_some());
     }
@@ -126,12 +126,12 @@ pub fn forget(sk: u64) {
 /// `inet_sock_set_state(sk, oldstate, newstate)` of a TCP socket: notes what it tells. The tool itself calls
 /// [`forget`] when it is done with a closed socket.
 #[inline(always)]
-pub fn track(sk: u64, old: u8, new: u8) -> Option<&'static mut Socket> {
+pub fn track(context: Context, sk: u64, old: u8, new: u8) -> Option<&'static mut Socket> {
     match new {
         // The caller's context.
         SYN_SENT | LISTEN => {
             let socket = add(sk, now(), false)?;
-            socket.own();
+            socket.own(context);
             socket.active = u32::from(new == SYN_SENT);
             Some(socket)
         }
@@ -149,7 +149,7 @@ pub fn track(sk: u64, old: u8, new: u8) -> Option<&'static mut Socket> {
         FIN_WAIT1 | LAST_ACK => {
             let socket = get(sk)?;
             if !socket.is_owned() {
-                socket.own();
+                socket.own(context);
             }
             Some(socket)
         }
@@ -166,7 +166,7 @@ pub fn waits(sk: u64) -> bool {
 
 /// The current thread has accepted a socket, whose owner is known now.
 #[inline(always)]
-pub fn accepted(sk: Ptr<sock, false>) -> Option<Ptr<sock, false>> {
+pub fn accepted(context: Context, sk: Ptr<sock, false>) -> Option<Ptr<sock, false>> {
     // One that was reset meanwhile is gone for good.
     if sk.state() == CLOSE {
         return None;
@@ -176,7 +176,7 @@ pub fn accepted(sk: Ptr<sock, false>) -> Option<Ptr<sock, false>> {
         // It was in the listener's queue when tracing started.
         None => add(sk.addr(), 0, true)?,
     };
-    socket.own();
+    socket.own(context);
     Some(sk)
 }
 
@@ -212,8 +212,12 @@ pub fn open_file(args: Args<true>) -> Option<Ptr<sock, false>> {
 macro_rules! socket_owners {
     ($accepted:expr, $open:expr) => {
         #[inline(always)]
-        fn on_accepted(sk: $crate::ptr::Ptr<$crate::kernel::sock, false>, _: i64) -> Option<()> {
-            $accepted($crate::owner::accepted(sk)?)
+        fn on_accepted(
+            context: $crate::program::Context,
+            sk: $crate::ptr::Ptr<$crate::kernel::sock, false>,
+            _: i64,
+        ) -> Option<()> {
+            $accepted($crate::owner::accepted(context, sk)?)
         }
 
         #[inline(always)]

@@ -2,29 +2,60 @@
 
 use crate::ptr::Ptr;
 
+/// What the kernel gave a program, for helpers that want it.
+#[derive(Clone, Copy)]
+pub struct Context(*const u8);
+
+impl Context {
+    /// # Safety
+    /// It must be what the kernel gave the program.
+    #[inline(always)]
+    pub const unsafe fn new<T>(context: *const T) -> Self {
+        Self(context.cast())
+    }
+
+    #[inline(always)]
+    pub(crate) const fn as_ptr(self) -> *const u8 {
+        self.0
+    }
+}
+
 /// The arguments of a tracepoint, typed for the verifier if `DIRECT`.
 #[derive(Clone, Copy)]
-pub struct Args<const DIRECT: bool>(*const u64);
+pub struct Args<const DIRECT: bool> {
+    first: *const u64,
+    context: Context,
+}
 
 impl<const DIRECT: bool> Args<DIRECT> {
     /// # Safety
     /// `context` must be what the kernel gave a raw or BTF tracepoint or fentry program.
     #[inline(always)]
     pub const unsafe fn new(context: *const u64) -> Self {
-        Self(context)
+        // SAFETY: as the caller says.
+        Self { first: context, context: unsafe { Context::new(context) } }
+    }
+
+    /// The same where the arguments are not what the kernel gave the program.
+    ///
+    /// # Safety
+    /// `first` must be the first of as many as are read.
+    #[inline(always)]
+    pub const unsafe fn at(first: *const u64, context: Context) -> Self {
+        Self { first, context }
     }
 
     /// The argument `n`, which must exist.
     #[inline(always)]
     pub fn get(self, n: usize) -> u64 {
         // SAFETY: the verifier refuses a program that reads past the arguments.
-        unsafe { self.0.add(n).read_volatile() }
+        unsafe { self.first.add(n).read_volatile() }
     }
 
-    /// What the kernel gave the program, for helpers that want it.
     #[inline(always)]
-    pub const fn context(self) -> *const u64 {
-        self.0
+    #[must_use]
+    pub const fn context(self) -> Context {
+        self.context
     }
 
     /// The argument `n`, a pointer.
@@ -207,7 +238,9 @@ macro_rules! function_args {
                     $crate::ptr::Ptr::new(context.cast());
                 let args = [regs.di(), regs.si(), regs.dx()];
                 // SAFETY: the arguments as the calling convention has them, a word each.
-                $body(unsafe { $crate::program::Args::<false>::new(args.as_ptr()) });
+                $body(unsafe {
+                    $crate::program::Args::<false>::at(args.as_ptr(), $crate::program::Context::new(context))
+                });
                 0
             }
         }

@@ -40,7 +40,7 @@ pub fn on_exit<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     // SAFETY: the map's value, which only this program writes, and only on this CPU.
     let record = unsafe { &mut *record };
     let event = &mut record.event;
-    emit::write_header(&mut event.header, current, done.kind.into());
+    emit::write_header(&mut event.header, args.context(), current, done.kind.into());
     event.latency_ns = ns;
     event.offset = done.offset(&file);
     event.ret = done.call.ret;

@@ -11,9 +11,9 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
-use tracer_common::stack::{KERNEL, Key, LOST_STACK, MAX_FRAMES, NO_STACK, Stack, USER, Weight};
+use tracer_common::stack::{KERNEL, Key, LOST_STACK, MAX_FRAMES, NO_STACK, Stack, Stacks, USER, Weight};
 
-use crate::{counter, emit, filter::Current};
+use crate::{counter, emit, filter::Current, program::Context};
 
 /// Stacks that are told to the user side.
 #[map]
@@ -37,6 +37,9 @@ static STACK_COUNTS: HashMap<Key, Weight> = HashMap::with_max_entries(1, 0);
 /// The sides that the run wants.
 #[unsafe(no_mangle)]
 static STACK_SIDES: Global<u32> = Global::new(USER | KERNEL);
+/// Events bear the stacks of who causes them.
+#[unsafe(no_mangle)]
+static STACKS_OF_EVENTS: Global<u32> = Global::new(0);
 /// Threads of a process count apart.
 #[unsafe(no_mangle)]
 static STACK_BY_THREAD: Global<u32> = Global::new(0);
@@ -60,39 +63,64 @@ struct Record {
 static STACK_BUFFER: PerCpuArray<Record> = PerCpuArray::with_max_entries(1, 0);
 
 /// The id of the current thread's stack in user space.
-///
-/// # Safety
-/// `context` must be what the kernel gave the program.
 #[inline(always)]
-pub unsafe fn user<C>(context: *const C, pid: u32) -> u64 {
+#[must_use]
+pub fn user(context: Context, pid: u32) -> u64 {
     if STACK_SIDES.load() & USER == 0 {
         return NO_STACK;
     }
-    // SAFETY: as the caller says.
-    unsafe { id(context.cast(), pid, BPF_F_USER_STACK.into()) }
+    id(context, pid, 0, BPF_F_USER_STACK.into())
 }
 
 /// The id of the kernel's stack.
-///
-/// # Safety
-/// As for [`user`].
 #[inline(always)]
-pub unsafe fn kernel<C>(context: *const C) -> u64 {
+#[must_use]
+pub fn kernel(context: Context) -> u64 {
     if STACK_SIDES.load() & KERNEL == 0 {
         return NO_STACK;
     }
-    // SAFETY: as the caller says.
-    unsafe { id(context.cast(), 0, 0) }
+    id(context, 0, 0, 0)
+}
+
+/// Whether events bear the stacks of who causes them.
+#[inline(always)]
+#[must_use]
+pub fn are_of_events() -> bool {
+    STACKS_OF_EVENTS.load() != 0
+}
+
+/// The stacks that an event bears which the current thread causes now: none, if rows don't show them.
+#[inline(always)]
+#[must_use]
+pub fn of_event(context: Context, pid: u32) -> Stacks {
+    of_exec(context, pid, 0)
+}
+
+/// The same of a thread that is about to execute another program, with its process's parent.
+#[inline(always)]
+#[must_use]
+pub fn of_exec(context: Context, pid: u32, parent: u32) -> Stacks {
+    let mut stacks = Stacks::NONE;
+    if are_of_events() {
+        take(&mut stacks, context, pid, parent);
+    }
+    stacks
+}
+
+/// A function of its own, for the stack's sake.
+#[inline(never)]
+fn take(stacks: &mut Stacks, context: Context, pid: u32, parent: u32) {
+    if STACK_SIDES.load() & USER != 0 {
+        stacks.user = id(context, pid, parent, BPF_F_USER_STACK.into());
+    }
+    stacks.kernel = kernel(context);
 }
 
 /// What the current thread does now, as a key to count by.
-///
-/// # Safety
-/// As for [`user`].
 #[inline(always)]
-pub unsafe fn key<C>(context: *const C, current: Current) -> Key {
-    // SAFETY: as the caller says.
-    let (user, kernel) = unsafe { (user(context, current.pid), kernel(context)) };
+#[must_use]
+pub fn key(context: Context, current: Current) -> Key {
+    let (user, kernel) = (user(context, current.pid), kernel(context));
     let mut key = Key { user, kernel, pid: current.pid, tid: tid(current.tid), comm: [0; 16] };
     emit::write_comm(&mut key.comm);
     key
@@ -128,13 +156,14 @@ pub unsafe fn weigh(weight: *mut Weight, total: u64) {
 }
 
 #[inline(always)]
-unsafe fn id(context: *const u8, pid: u32, flags: u64) -> u64 {
+fn id(context: Context, pid: u32, parent: u32, flags: u64) -> u64 {
     let Some(record) = STACK_BUFFER.get_ptr_mut(0) else { return LOST_STACK };
     let turn = take_turn(record);
-    // SAFETY: the map's value, which only this CPU writes; the buffer has as many bytes.
+    // SAFETY: the context is the program's own, the buffer the map's value, which only this CPU writes and which has as
+    // many bytes.
     let (frames, bytes) = unsafe {
         let frames = &raw mut (*record).frames;
-        (frames, bpf_get_stack(context.cast_mut().cast(), frames.cast(), MAX_BYTES as u32, flags))
+        (frames, bpf_get_stack(context.as_ptr().cast_mut().cast(), frames.cast(), MAX_BYTES as u32, flags))
     };
     if bytes <= 0 {
         return NO_STACK;
@@ -155,7 +184,7 @@ unsafe fn id(context: *const u8, pid: u32, flags: u64) -> u64 {
         return id;
     }
     // SAFETY: as above.
-    unsafe { (*record).stack = Stack { id, pid, len: bytes as u32 } };
+    unsafe { (*record).stack = Stack { id, pid, len: bytes as u32, parent, unused: 0 } };
     if !tell(record, bytes) {
         return LOST_STACK;
     }

@@ -134,7 +134,7 @@ impl<const DIRECT: bool> Call<DIRECT> {
     }
 }
 
-/// Puts a body, `fn(i64) -> Option<()>`, on the return of system calls, whose result it is given: on the
+/// Puts a body, `fn(Context, i64) -> Option<()>`, on the return of system calls, whose result it is given: on the
 /// records of their own tracepoints, which cost other calls next to nothing, and where tracefs is not to
 /// be had on the exit of every call.
 #[macro_export]
@@ -150,7 +150,9 @@ macro_rules! syscall_returns {
 
                 fn [<on_ $name _record>](record: *const u8) -> Option<()> {
                     let offset = [<TP_syscalls__sys_exit_ $name __ret>].load() as usize;
-                    $body($crate::ptr::read_kernel(record.wrapping_add(offset).cast()))
+                    let result = $crate::ptr::read_kernel(record.wrapping_add(offset).cast());
+                    // SAFETY: the record is what the kernel gave the program.
+                    $body(unsafe { $crate::program::Context::new(record) }, result)
                 }
 
                 $crate::tracepoint_record!(syscalls / [<sys_exit_ $name>] => [<on_ $name _record>]);
@@ -160,7 +162,7 @@ macro_rules! syscall_returns {
             #[inline(always)]
             fn on_syscall_exit<const DIRECT: bool>(args: $crate::program::Args<DIRECT>) -> Option<()> {
                 let call = $crate::syscall::Call::of(args, [$($crate::syscall::number::$number),+])?;
-                $body(call.ret)
+                $body(args.context(), call.ret)
             }
 
             $crate::tracepoint!(sys_exit => on_syscall_exit);

@@ -2,6 +2,8 @@
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 
+use crate::program::Context;
+
 /// The registers of a thread that came to a probe.
 #[derive(Clone, Copy)]
 pub struct Regs(*const u64);
@@ -26,11 +28,11 @@ impl Regs {
         Self(context)
     }
 
-    /// What the kernel gave the program, for helpers that want it.
     #[inline(always)]
     #[must_use]
-    pub const fn context(self) -> *const u64 {
-        self.0
+    pub const fn context(self) -> Context {
+        // SAFETY: as for the registers.
+        unsafe { Context::new(self.0) }
     }
 
     #[inline(always)]

@@ -16,7 +16,7 @@ pub struct Event {
     pub unused: u32,
 }
 
-const _: () = assert!(size_of::<Event>() == 88);
+const _: () = assert!(size_of::<Event>() == 104);
 
 /// The summary's key: the local port, different each time, is 0.
 pub type Key = Addresses;

@@ -17,4 +17,4 @@ pub struct Event {
     pub unused: u32,
 }
 
-const _: () = assert!(size_of::<Event>() == 96);
+const _: () = assert!(size_of::<Event>() == 112);

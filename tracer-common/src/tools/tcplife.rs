@@ -17,4 +17,4 @@ pub struct Event {
     pub rx_bytes: u64,
 }
 
-const _: () = assert!(size_of::<Event>() == 104);
+const _: () = assert!(size_of::<Event>() == 120);

@@ -28,7 +28,7 @@ pub struct Event {
     pub state: u32,
 }
 
-const _: () = assert!(size_of::<Event>() == 88);
+const _: () = assert!(size_of::<Event>() == 104);
 
 /// What the summary counts apart.
 #[repr(C)]

@@ -42,8 +42,7 @@ fn on_getrq<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
 #[inline(always)]
 fn submitted<const DIRECT: bool>(args: Args<DIRECT>, address: u64) -> Option<()> {
     let current = filter::current()?;
-    // SAFETY: the context is what the kernel gave the program.
-    let key = unsafe { stack::key(args.context(), current) };
+    let key = stack::key(args.context(), current);
     if SUBMITTERS.insert(address, key, 0).is_err() {
         emit::lost();
     }

@@ -9,16 +9,20 @@ use aya_ebpf::{
         generated::{bpf_probe_read_user as read_user, bpf_probe_read_user_str},
     },
     macros::map,
-    maps::PerCpuArray,
+    maps::{LruHashMap, PerCpuArray},
 };
-use tracer_common::tools::execsnoop::{CHUNK, Event, KIND_EXEC, KIND_MORE, MAX_CHUNKS};
+use tracer_common::{
+    stack::Stacks,
+    tools::execsnoop::{CHUNK, Event, KIND_EXEC, KIND_MORE, MAX_CHUNKS},
+};
 use tracer_ebpf::{
     emit,
     filter::{self, Current},
     kernel::task_struct,
     opaque::Opaque,
-    program::Args,
+    program::{Args, Context},
     ptr::Ptr,
+    stack,
     syscall::{
         Call, current_task,
         number::{EXECVE, EXECVEAT},
@@ -58,16 +62,47 @@ struct Cursor {
 #[map]
 static RECORD: PerCpuArray<Record> = PerCpuArray::with_max_entries(1, 0);
 
+/// The stacks of threads that are in an exec, where rows show them: those of who called it, of whom nothing is left
+/// when the new program is in place.
+#[map]
+static CALLERS: LruHashMap<u32, Stacks> = LruHashMap::with_max_entries(1, 0);
+
+tracepoint!(sys_enter => on_enter);
 tracepoint!(sched_process_exec => on_exec);
 tracepoint!(sys_exit => on_exit);
 
+/// `sys_enter(regs, number)`: hooked only where rows show stacks.
+#[inline(always)]
+fn on_enter<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
+    Call::of(args, [EXECVE, EXECVEAT])?;
+    let current = filter::current()?;
+    // The map makes room by itself.
+    let parent = current_task().real_parent().pid() as u32;
+    let _ = CALLERS.insert(current.tid, stack::of_exec(args.context(), current.pid, parent), 0);
+    Some(())
+}
+
+/// The stacks of who called the exec of a thread that bore this number before.
+#[inline(always)]
+fn caller(tid: u32) -> Stacks {
+    // SAFETY: the map's value, which only its own thread uses.
+    let stacks = unsafe { CALLERS.get(tid) }.copied();
+    let _ = CALLERS.remove(tid);
+    stacks.unwrap_or(Stacks::NONE)
+}
+
 /// This CPU's record, begun for the current thread's exec.
 #[inline(always)]
-fn begin(task: Ptr<task_struct, false>, current: Current, ret: i32) -> Option<&'static mut Record> {
+fn begin(
+    task: Ptr<task_struct, false>,
+    context: Context,
+    current: Current,
+    ret: i32,
+) -> Option<&'static mut Record> {
     // SAFETY: the map's value, which only this program writes, and only on this CPU.
     let record = unsafe { &mut *RECORD.get_ptr_mut(0)? };
     let event = &mut record.event;
-    emit::write_header(&mut event.header, current, KIND_EXEC);
+    emit::write_header(&mut event.header, context, current, KIND_EXEC);
     event.ppid = task.real_parent().pid() as u32;
     event.ret = ret;
     event.left = 0;
@@ -80,7 +115,10 @@ fn begin(task: Ptr<task_struct, false>, current: Current, ret: i32) -> Option<&'
 fn on_exec<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let current = filter::current()?;
     let task: Ptr<task_struct, DIRECT> = args.ptr(0);
-    let record = begin(task.by_helper(), current, 0)?;
+    let record = begin(task.by_helper(), args.context(), current, 0)?;
+    if stack::are_of_events() {
+        record.event.header.stacks = caller(args.get(1) as u32);
+    }
     // The new program's arguments lie together, in the order and form of argv.
     let memory = task.mm();
     record.cursor.from.set(memory.arg_start());
@@ -139,7 +177,7 @@ fn on_exit<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
         return None;
     }
     let current = filter::current()?;
-    let record = begin(current_task(), current, call.ret as i32)?;
+    let record = begin(current_task(), args.context(), current, call.ret as i32)?;
     let argv = if call.which == 0 { call.arg(1) } else { call.arg(2) };
     record.cursor.from.set(0);
     record.cursor.pointer.set(argv);

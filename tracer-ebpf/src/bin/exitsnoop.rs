@@ -4,7 +4,7 @@
 
 use aya_ebpf::{Global, bindings::BPF_NOEXIST, macros::map, maps::LruHashMap};
 use tracer_common::{record::Header, tools::exitsnoop::Event};
-use tracer_ebpf::{clock, emit, filter, kernel::task_struct, program::Args, ptr::Ptr, tracepoint};
+use tracer_ebpf::{clock, emit, filter, kernel::task_struct, program::Args, ptr::Ptr, stack, tracepoint};
 
 /// `SIGNAL_GROUP_EXIT`: the process ends as a whole, all its threads with the same status.
 const GROUP_EXIT: u32 = 4;
@@ -49,6 +49,7 @@ fn on_exit<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
         uid: task.cred().uid(),
         kind: 0,
         comm: task.comm(),
+        stacks: stack::of_event(args.context(), thread.pid() as u32),
     };
     let ppid = task.real_parent().pid() as u32;
     let event = Event { header, start_ns: task.start_time(), ppid, status: status as u32 };

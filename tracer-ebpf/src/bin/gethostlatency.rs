@@ -81,7 +81,7 @@ fn returns<const FUNCTION: u32>(regs: Regs) -> Option<()> {
     // SAFETY: all before the name is written here, and so much of the name as is sent below.
     unsafe {
         let event = event.as_mut_ptr();
-        emit::write_header(&mut (*event).header, current, FUNCTION);
+        emit::write_header(&mut (*event).header, regs.context(), current, FUNCTION);
         (*event).latency_ns = latency_ns;
         (*event).error = error;
         // Now and not at the start: the function has read it, so that its page is there.

@@ -6,7 +6,7 @@
 use aya_ebpf::{Global, bindings::BPF_NOEXIST, macros::map, maps::HashMap};
 use tracer_ebpf::{
     counter, emit, filter,
-    program::Args,
+    program::{Args, Context},
     ptr::read_kernel,
     stack,
     syscall::{
@@ -90,7 +90,7 @@ fn on_resident(record: *const u8) -> Option<()> {
         return None;
     }
     // SAFETY: the context is what the kernel gave the program.
-    let key = unsafe { stack::key(record, current) };
+    let key = stack::key(unsafe { Context::new(record) }, current);
     stack::count(&key, size - last)
 }
 
@@ -111,8 +111,7 @@ fn on_exit<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     if bytes == 0 {
         return None;
     }
-    // SAFETY: the context is what the kernel gave the program.
-    let key = unsafe { stack::key(args.context(), current) };
+    let key = stack::key(args.context(), current);
     stack::count(&key, bytes)
 }
 

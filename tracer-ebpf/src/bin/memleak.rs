@@ -196,8 +196,7 @@ fn returns<const GIVES: u32>(regs: Regs) -> Option<()> {
         return None;
     }
     let place = Place { address, pid: current.pid, kind: OBJECT };
-    // SAFETY: the context is what the kernel gave the program.
-    let by = unsafe { stack::key(regs.context(), current) };
+    let by = stack::key(regs.context(), current);
     remember(&ALLOCATIONS, &place, &Allocation { ns: now(), bytes, by })
 }
 
@@ -348,8 +347,7 @@ fn kernel_allocated<const DIRECT: bool>(
     if address == 0 || !is_wanted(bytes) {
         return None;
     }
-    // SAFETY: the context is what the kernel gave the program.
-    let by = unsafe { stack::key(args.context(), current) };
+    let by = stack::key(args.context(), current);
     remember(&KERNEL_ALLOCATIONS, &Place { address, pid: 0, kind }, &Allocation { ns: now(), bytes, by })
 }
 

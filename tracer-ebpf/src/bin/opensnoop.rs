@@ -52,7 +52,7 @@ fn on_exit<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     // SAFETY: the map's value, which only this program writes, and only on this CPU.
     let record = unsafe { &mut *record };
     let event = &mut record.event;
-    emit::write_header(&mut event.header, current, 0);
+    emit::write_header(&mut event.header, args.context(), current, 0);
     event.ret = call.ret as i32;
     event.flags = open.flags;
     event.mode = open.mode;

@@ -3,7 +3,7 @@
 #![no_main]
 
 use aya_ebpf::Global;
-use tracer_ebpf::{filter, sampler, stack};
+use tracer_ebpf::{filter, program::Context, sampler, stack};
 
 /// Samples of the idle threads count too.
 #[unsafe(no_mangle)]
@@ -18,7 +18,7 @@ fn on_sample(context: *const u8) -> Option<()> {
         return None;
     }
     // SAFETY: the context is what the kernel gave the program.
-    let key = unsafe { stack::key(context, current) };
+    let key = stack::key(unsafe { Context::new(context) }, current);
     stack::count(&key, 0)
 }
 

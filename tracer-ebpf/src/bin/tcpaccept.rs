@@ -14,7 +14,7 @@ use tracer_ebpf::{
     clock::now,
     emit, filter, interruptible_tracepoint,
     kernel::sock,
-    program::Args,
+    program::{Args, Context},
     ptr::Ptr,
     sock::{
         state::{CLOSE, ESTABLISHED, SYN_RECV},
@@ -54,7 +54,7 @@ fn waits(sk: u64) -> bool {
 }
 
 #[inline(always)]
-fn on_accepted(sk: Ptr<sock, false>, fd: i64) -> Option<()> {
+fn on_accepted(context: Context, sk: Ptr<sock, false>, fd: i64) -> Option<()> {
     let current = filter::current()?;
     let addresses = sk.addresses();
     // SAFETY: the value is written once.
@@ -65,7 +65,7 @@ fn on_accepted(sk: Ptr<sock, false>, fd: i64) -> Option<()> {
     }
     // SAFETY: an event of zeroes is valid.
     let mut event: Event = unsafe { MaybeUninit::zeroed().assume_init() };
-    emit::write_header(&mut event.header, current, 0);
+    emit::write_header(&mut event.header, context, current, 0);
     event.addresses = addresses;
     event.queued_ns = since.map_or(0, |since| now().saturating_sub(since).max(1));
     event.fd = fd as i32;

@@ -16,7 +16,7 @@ use tracer_ebpf::{
     connect::{self, EINPROGRESS},
     counter, emit, interruptible_tracepoint,
     kernel::sock,
-    program::Args,
+    program::{Args, Context},
     ptr::Ptr,
     sock::state::{CLOSE, ESTABLISHED, SYN_SENT},
     syscall_returns, tally,
@@ -39,7 +39,7 @@ syscall_returns!(on_return: connect = CONNECT);
 fn on_state<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let sk: Ptr<sock, DIRECT> = args.ptr(0);
     match (args.get(1) as u8, args.get(2) as u8) {
-        (_, SYN_SENT) => connect::begin(sk),
+        (_, SYN_SENT) => connect::begin(args.context(), sk),
         (SYN_SENT, ESTABLISHED) => report(sk.addr(), 0),
         // Without an error, connect(2) itself gave up and will return the reason.
         (SYN_SENT, CLOSE) if sk.sk_err() != 0 => report(sk.addr(), sk.sk_err()),
@@ -48,7 +48,7 @@ fn on_state<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
 }
 
 #[inline(always)]
-fn on_return(ret: i64) -> Option<()> {
+fn on_return(_: Context, ret: i64) -> Option<()> {
     let sk = connect::returned()?;
     let errno = ret.min(0).wrapping_neg() as i32;
     // A connection that is under way is none that failed.

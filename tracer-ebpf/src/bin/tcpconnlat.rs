@@ -9,7 +9,7 @@ use tracer_ebpf::{
     connect::{self, EINPROGRESS},
     emit, interruptible_tracepoint,
     kernel::sock,
-    program::Args,
+    program::{Args, Context},
     ptr::Ptr,
     sock::{
         state::{CLOSE, ESTABLISHED, SYN_SENT},
@@ -36,7 +36,7 @@ syscall_returns!(on_return: connect = CONNECT);
 fn on_state<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let sk: Ptr<sock, DIRECT> = args.ptr(0);
     match args.get(2) as u8 {
-        SYN_SENT => connect::begin(sk),
+        SYN_SENT => connect::begin(args.context(), sk),
         ESTABLISHED => report(sk.addr(), 0),
         CLOSE => match sk.sk_err() {
             // connect(2) gives up by itself, and will return the reason.
@@ -50,7 +50,7 @@ fn on_state<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
 
 /// connect(2) returns. Its attempt has a result already, or is still under way, or never really began.
 #[inline(always)]
-fn on_return(ret: i64) -> Option<()> {
+fn on_return(_: Context, ret: i64) -> Option<()> {
     let sk = connect::returned()?;
     match ret.min(0).wrapping_neg() as i32 {
         0 | EINPROGRESS | EINTR | ERESTARTSYS => None,

@@ -33,7 +33,7 @@ fn on_state<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
         return None;
     }
     let new = args.get(2) as u8;
-    let socket = owner::track(sk.addr(), args.get(1) as u8, new)?;
+    let socket = owner::track(args.context(), sk.addr(), args.get(1) as u8, new)?;
     if new == CLOSE {
         report(sk, socket);
         owner::forget(sk.addr());

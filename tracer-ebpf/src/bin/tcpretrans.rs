@@ -47,7 +47,7 @@ fn on_state<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     if new == CLOSE {
         owner::forget(sk.addr());
     } else if sk.is_tcp() {
-        owner::track(sk.addr(), args.get(1) as u8, new)?;
+        owner::track(args.context(), sk.addr(), args.get(1) as u8, new)?;
     }
     Some(())
 }

@@ -81,13 +81,13 @@ fn on_state<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     }
     let begins = matches!(new, SYN_SENT | LISTEN) || (old == LISTEN && new == SYN_RECV);
     let since = if begins { 0 } else { owner::get(sk.addr()).map_or(0, |socket| socket.header.ns) };
-    let socket = match owner::track(sk.addr(), old, new) {
+    let socket = match owner::track(args.context(), sk.addr(), old, new) {
         Some(socket) => socket,
         None => owner::get_or_add(sk.addr())?,
     };
     if matches!(new, FIN_WAIT1 | LAST_ACK) {
         // Who closes need not be who connected.
-        socket.own();
+        socket.own(args.context());
     }
     let change = Change { ns: now(), since, old: old.into(), new: new.into() };
     socket.header.ns = change.ns;

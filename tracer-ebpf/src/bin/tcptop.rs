@@ -73,7 +73,7 @@ fn on_state<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
         let _ = READ.remove(sk.addr());
         owner::forget(sk.addr());
     }
-    owner::track(sk.addr(), old, new).map(drop)
+    owner::track(args.context(), sk.addr(), old, new).map(drop)
 }
 
 #[inline(always)]

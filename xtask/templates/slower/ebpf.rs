@@ -37,7 +37,7 @@ fn on_start<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
 
 /// `sched_process_exec(task, old_pid, bprm)`
 #[inline(always)]
-fn on_end<const DIRECT: bool>(_: Args<DIRECT>) -> Option<()> {
+fn on_end<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let current = filter::current()?;
     // SAFETY: the value is copied at once.
     let start = unsafe { *STARTS.get(current.pid)? };
@@ -48,7 +48,7 @@ fn on_end<const DIRECT: bool>(_: Args<DIRECT>) -> Option<()> {
     }
     // SAFETY: an event of zeroes is valid.
     let mut event: Event = unsafe { MaybeUninit::zeroed().assume_init() };
-    emit::write_header(&mut event.header, current, 0);
+    emit::write_header(&mut event.header, args.context(), current, 0);
     event.latency_ns = latency_ns;
     emit::send(&raw const event, size_of::<Event>());
     Some(())

@@ -16,7 +16,7 @@ fn on_exec<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let task: Ptr<task_struct, DIRECT> = args.ptr(0);
     // SAFETY: an event of zeroes is valid.
     let mut event: Event = unsafe { MaybeUninit::zeroed().assume_init() };
-    emit::write_header(&mut event.header, current, 0);
+    emit::write_header(&mut event.header, args.context(), current, 0);
     event.ppid = task.real_parent().pid() as u32;
     emit::send(&raw const event, size_of::<Event>());
     Some(())

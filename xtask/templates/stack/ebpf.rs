@@ -10,8 +10,7 @@ tracepoint!(task_newtask => on_start);
 #[inline(always)]
 fn on_start<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let current = filter::current()?;
-    // SAFETY: the context is what the kernel gave the program.
-    let key = unsafe { stack::key(args.context(), current) };
+    let key = stack::key(args.context(), current);
     stack::count(&key, 0)
 }
 
