@@ -9,7 +9,17 @@ use crate::{
     bpf::object::Object,
     doctor,
     engine::{
-        Plan, child, common::Common, dist, judge::Judge, session::Session, snoop, stack, top,
+        Plan, child,
+        common::Common,
+        dist,
+        judge::Judge,
+        session::Session,
+        snoop,
+        stack::{
+            self, Taken,
+            rows::{RowStackFlags, RowStacks, Sides},
+        },
+        top,
         view::columns_help,
     },
     error::{FAILED, FAILED_WITH_COMMAND, Failure},
@@ -152,7 +162,15 @@ pub fn tool_command(tool: &Entry) -> Command {
         .visible_aliases(tool.about.aliases.iter().copied());
     // The tool's positional arguments stand before the command, which is last. The flags' structs
     // bring descriptions of their own, so the tool's is set after them.
-    Common::augment_args((tool.augment)(command)).about(tool.about.summary).long_about(None)
+    let command = with_stack_flag(tool, (tool.augment)(command));
+    Common::augment_args(command).about(tool.about.summary).long_about(None)
+}
+
+/// `--stack`, in tools whose rows can show it.
+fn with_stack_flag(tool: &Entry, command: Command) -> Command {
+    let Some(of) = tool.stack_of else { return command };
+    let command = RowStackFlags::augment_args(command);
+    command.mut_arg(stack::rows::FLAG, |flag| flag.help(format!("Show with each row the stacks of {of}")))
 }
 
 /// The page of a tool. Without one it is the same as `--help`, but for man(1), which has a page on all.
@@ -203,23 +221,34 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 fn run_tool(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<u8> {
-    let Run { common, plan, mut shape, judge } = read(tool, args)?;
+    let Run { common, plan, mut shape, sides, judge } = read(tool, args)?;
     if common.view.list_columns {
-        return list::print(&common.view.list(&shape.judged()));
+        return list::print(&common.view.list(&shape.judged(sides)));
     }
     common.say_pushed(&plan);
     let mut symbols = Symbols::default();
     let mut flame_graph = None;
     if let Shape::Stack(tool) = &shape {
         flame_graph = stack::FlameGraph::new(&tool.flags().flame_graph)?;
+    }
+    if plan.stacks {
         common.pid.iter().for_each(|&pid| symbols.know(pid));
+    }
+    if sides.is_some() {
+        symbols.know_kernel();
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let Some(mut session) = Session::start(common, object_of(tool)?, &plan)? else { return Ok(0) };
         session.judge = judge;
         match shape {
-            Shape::Snoop(snoop) => snoop::run(session, snoop).await,
+            Shape::Snoop(snoop) => {
+                let taken =
+                    if plan.user_functions.is_some() { Taken::AtReturns } else { Taken::OnTracepoints };
+                let stacks =
+                    sides.map(|sides| RowStacks::new(&session, sides, taken, symbols)).transpose()?;
+                snoop::run(session, snoop, sides, stacks).await
+            }
             Shape::Dist(dist) => dist::run(session, dist).await,
             Shape::Top(top) => top::run(session, top).await,
             Shape::Stack(stacks) => stack::run(session, stacks, tool.about.name, symbols, flame_graph).await,
@@ -232,6 +261,8 @@ pub struct Run {
     common: Common,
     plan: Plan,
     shape: Shape,
+    /// The stacks that rows are to show.
+    sides: Option<Sides>,
     judge: Option<Rc<Judge>>,
 }
 
@@ -242,17 +273,21 @@ pub struct Run {
 pub fn read(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<Run> {
     let mut command = tool_command(tool);
     if args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--help" || arg == "-h") {
-        command = command.after_help(columns_help(&defaults(tool)?.1.judged()));
+        command = command.after_help(columns_help(&defaults(tool)?.1.judged(None)));
     }
     let called = args.first().map(|name| base_name(Path::new(name))).unwrap_or_default();
     let matches = command.try_get_matches_from(args)?;
     let mut common = Common::from_arg_matches(&matches)?;
     let (mut plan, mut shape) = prepare(tool, &matches, &common, &called)?;
-    let judged = shape.judged();
-    if common.view.list_columns {
-        return Ok(Run { common, plan, shape, judge: None });
+    let sides = sides(tool, &matches);
+    if sides.is_some() && !matches!(shape, Shape::Snoop(_)) {
+        return Err(Failure::Usage("--stack: a summary has no rows of events".to_owned()).into());
     }
-    common.view.layout(&shape.columns())?;
+    let judged = shape.judged(sides);
+    if common.view.list_columns {
+        return Ok(Run { common, plan, shape, sides, judge: None });
+    }
+    common.view.layout(&shape.columns(sides))?;
     let judge = common.view.judge(judged)?.map(Rc::new);
     if let Some(pushed) = judge.as_ref().map(|judge| judge.pushed()).filter(|pushed| !pushed.is_empty()) {
         common.push(pushed);
@@ -261,7 +296,7 @@ pub fn read(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<Run> {
     if let Shape::Top(top) = &shape {
         top::order(top.as_ref())?;
     }
-    Ok(Run { common, plan, shape, judge })
+    Ok(Run { common, plan, shape, sides, judge })
 }
 
 /// The columns of a tool's rows, with the flags it has by default.
@@ -269,7 +304,7 @@ pub fn read(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<Run> {
 /// # Errors
 /// Those of the tool itself.
 pub fn default_columns(tool: &Entry) -> anyhow::Result<Vec<Column>> {
-    Ok(defaults(tool)?.1.columns())
+    Ok(defaults(tool)?.1.columns(None))
 }
 
 /// A tool's plan with the flags it has by default.
@@ -287,8 +322,16 @@ fn prepare(
     called: &str,
 ) -> anyhow::Result<(Plan, Shape)> {
     let mut plan = Plan { called: called.to_owned(), ..Plan::new(common) };
+    if let Some(sides) = sides(tool, matches) {
+        sides.plan(&mut plan);
+    }
     let shape = (tool.prepare)(matches, &mut plan)?;
     Ok((plan, shape))
+}
+
+/// The stacks that rows are to show.
+fn sides(tool: &Entry, matches: &ArgMatches) -> Option<Sides> {
+    tool.stack_of.and_then(|_| matches.get_one(stack::rows::FLAG)).copied()
 }
 
 fn defaults(tool: &Entry) -> anyhow::Result<(Plan, Shape)> {

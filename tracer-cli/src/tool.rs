@@ -7,8 +7,8 @@ use crate::{
         Plan,
         dist::{self, Dist},
         origin,
-        snoop::Snoop,
-        stack::{self, Stack},
+        snoop::{self, Snoop},
+        stack::{self, Stack, rows::Sides},
         top::Top,
     },
     output::Column,
@@ -63,11 +63,11 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// The columns of the tool's rows; none, if it prints histograms.
+    /// The columns of the tool's rows, with stacks if those are asked for; none, if it prints histograms.
     #[must_use]
-    pub fn columns(&self) -> Vec<Column> {
+    pub fn columns(&self, sides: Option<Sides>) -> Vec<Column> {
         match self {
-            Self::Snoop(snoop) => origin::extend(snoop.columns()),
+            Self::Snoop(tool) => snoop::columns(tool.as_ref(), sides),
             Self::Top(top) => origin::extend(top.columns()),
             Self::Stack(tool) => stack::columns(tool.as_ref()),
             Self::Dist(_) => Vec::new(),
@@ -75,10 +75,10 @@ impl Shape {
     }
 
     /// What conditions are about: the columns, or what is told of a histogram.
-    pub fn judged(&mut self) -> Vec<Column> {
+    pub fn judged(&mut self, sides: Option<Sides>) -> Vec<Column> {
         match self {
             Self::Dist(dist) => dist::columns_of(dist.as_mut()),
-            _ => self.columns(),
+            _ => self.columns(sides),
         }
     }
 }
@@ -86,6 +86,9 @@ impl Shape {
 /// A tool. Its kernel programs are the object file of the same name.
 pub trait Tool: 'static {
     const ABOUT: About;
+    /// What the stacks are of that rows show with `--stack`; none where the thread that a row is about is not the one
+    /// that its event finds running.
+    const STACK_OF: Option<&'static str> = None;
     /// The flags it has besides the common ones.
     type Flags: Args;
 
@@ -99,6 +102,7 @@ pub trait Tool: 'static {
 /// A tool in the list: what the command line needs of it, without its type.
 pub struct Entry {
     pub about: About,
+    pub stack_of: Option<&'static str>,
     pub augment: fn(Command) -> Command,
     pub prepare: fn(&ArgMatches, &mut Plan) -> anyhow::Result<Shape>,
 }
@@ -109,6 +113,7 @@ impl Entry {
     pub const fn of<T: Tool>() -> Self {
         Self {
             about: T::ABOUT,
+            stack_of: T::STACK_OF,
             augment: T::Flags::augment_args,
             prepare: |matches, plan| T::prepare(T::Flags::from_arg_matches(matches)?, plan),
         }

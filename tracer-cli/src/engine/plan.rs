@@ -37,6 +37,8 @@ pub struct Plan {
     pub user_functions: Option<FindFunctions>,
     /// How CPUs are sampled.
     pub sampling: Sampling,
+    /// Programs tell of stacks.
+    pub stacks: bool,
     /// The run filters by who did something.
     pub filters: bool,
     /// The least latency of which a filter lets rows through, in nanoseconds.

@@ -8,6 +8,8 @@ pub struct Rows<'a> {
     to: To<'a>,
     judge: Option<&'a Judge>,
     origin: Option<&'a Origin>,
+    /// The stacks of the event that rows are made of.
+    stacks: Vec<Value<'a>>,
 }
 
 enum To<'a> {
@@ -17,11 +19,11 @@ enum To<'a> {
 
 impl<'a> Rows<'a> {
     pub fn new(printer: &'a mut Printer, left: &'a mut Option<u64>, judge: Option<&'a Judge>) -> Self {
-        Self { to: To::Printer { printer, left }, judge, origin: None }
+        Self { to: To::Printer { printer, left }, judge, origin: None, stacks: Vec::new() }
     }
 
     pub fn keep(list: &'a mut Vec<Kept>, judge: Option<&'a Judge>) -> Self {
-        Self { to: To::List(list), judge, origin: None }
+        Self { to: To::List(list), judge, origin: None, stacks: Vec::new() }
     }
 
     /// The same, with the columns that tell where a row's process is.
@@ -30,8 +32,22 @@ impl<'a> Rows<'a> {
         self
     }
 
+    /// The same, with the stacks of the event.
+    pub fn with_stacks(mut self, stacks: Vec<Value<'a>>) -> Self {
+        self.stacks = stacks;
+        self
+    }
+
     /// Prints a row, a value for each column, at a time of the kernel's monotonic clock.
     pub fn push(&mut self, ns: u64, values: &[Value<'_>]) {
+        if self.stacks.is_empty() {
+            return self.place(ns, values);
+        }
+        let values = [values, &self.stacks].concat();
+        self.place(ns, &values);
+    }
+
+    fn place(&mut self, ns: u64, values: &[Value<'_>]) {
         match self.origin {
             Some(origin) => origin.extend(values, |values| self.put(ns, values)),
             None => self.put(ns, values),

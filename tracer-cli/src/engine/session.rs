@@ -364,7 +364,9 @@ fn apply_plan(object: &mut Object, plan: &Plan, common: &Common) -> anyhow::Resu
     }
     let size = ring_size(common.buffer).context("--buffer")?;
     object.set_entries("EVENTS", size);
-    object.set_entries("STACKS", size);
+    if plan.stacks {
+        object.set_entries("STACKS", size);
+    }
     object.set("TIME_SHOWN", &u32::from(common.view.shows_time()).to_ne_bytes())?;
     if common.view.asks_for_origin() {
         object.set("CGROUP_SHOWN", &1u32.to_ne_bytes())?;

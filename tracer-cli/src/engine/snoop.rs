@@ -13,6 +13,7 @@ use super::{
     origin::{self, Origin},
     rows::Rows,
     session::{LOOK, Session, Stop, written},
+    stack::rows::{self, RowStacks, Sides},
 };
 use crate::{
     bpf::ring::RingBuffer,
@@ -33,12 +34,24 @@ pub trait Snoop {
     fn limit(&self) -> Option<u64>;
 }
 
+/// The columns of a tool's rows, with those of the stacks that are asked for.
+#[must_use]
+pub fn columns(tool: &dyn Snoop, sides: Option<Sides>) -> Vec<Column> {
+    let stacks = sides.map(Sides::columns).unwrap_or_default();
+    origin::extend([tool.columns(), stacks].concat())
+}
+
 /// Runs until the session's end or the tool's limit.
 ///
 /// # Errors
 /// If output can't be written or the command can't be run.
-pub async fn run(mut session: Session, tool: Box<dyn Snoop>) -> anyhow::Result<u8> {
-    let columns = origin::extend(tool.columns());
+pub async fn run(
+    mut session: Session,
+    tool: Box<dyn Snoop>,
+    sides: Option<Sides>,
+    stacks: Option<RowStacks>,
+) -> anyhow::Result<u8> {
+    let columns = columns(tool.as_ref(), sides);
     let mut printer = session.printer(&columns)?;
     let origin = session.origin(&columns)?;
     let map = session.map("EVENTS")?;
@@ -50,7 +63,8 @@ pub async fn run(mut session: Session, tool: Box<dyn Snoop>) -> anyhow::Result<u
         printer.header();
     }
     let mut stop = written(printer.flush())?;
-    let mut stream = Stream { left: tool.limit(), tool, printer, judge: session.judge.clone(), origin };
+    let mut stream =
+        Stream { left: tool.limit(), tool, printer, judge: session.judge.clone(), origin, stacks };
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.is_none() {
@@ -65,11 +79,23 @@ pub async fn run(mut session: Session, tool: Box<dyn Snoop>) -> anyhow::Result<u
             }
             () = yield_now(), if more => {}
             ready = wake.readable() => ready?.clear_ready(),
+            ready = told(stream.stacks.as_ref()) => ready?,
             _ = look.tick() => session.check_lost()?,
         }
         stop = stream.drain(&mut ring)?;
     }
+    if let Some(stacks) = stream.stacks.filter(|_| !session.common.quiet) {
+        stacks.say_cut();
+    }
     session.finish(stop.unwrap_or(Stop::Done))
+}
+
+/// Waits until stacks are told of, if there are any.
+async fn told(stacks: Option<&RowStacks>) -> std::io::Result<()> {
+    match stacks {
+        Some(stacks) => stacks.readable().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// From records to rows.
@@ -79,15 +105,19 @@ struct Stream {
     left: Option<u64>,
     judge: Option<Rc<Judge>>,
     origin: Option<Origin>,
+    stacks: Option<RowStacks>,
 }
 
 impl Stream {
     /// Prints a batch of records, and flushes.
     fn drain(&mut self, ring: &mut RingBuffer) -> anyhow::Result<Option<Stop>> {
-        let Self { tool, printer, left, judge, origin } = self;
+        let Self { tool, printer, left, judge, origin, stacks } = self;
         let judge = judge.as_deref();
+        stacks.iter_mut().for_each(RowStacks::drain);
         ring.drain(BATCH, |record| {
-            let mut rows = Rows::new(printer, left, judge).with_origin(origin.as_ref());
+            let stacks = stacks.as_mut().map(|stacks| stacks.of(record)).unwrap_or_default();
+            let rows = Rows::new(printer, left, judge).with_origin(origin.as_ref());
+            let mut rows = rows.with_stacks(rows::values(&stacks));
             tool.record(record, &mut rows);
             !rows.is_full()
         });

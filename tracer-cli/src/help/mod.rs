@@ -12,8 +12,16 @@ use crate::{engine::common::Common, error::Failure, list, tool::Entry, tools};
 
 const README: &str = include_str!("../../../README.md");
 /// What of the README every user of tracer may need.
-const SHARED: &[&str] =
-    &["Commands", "Conditions", "Record and replay", "In CI", "Output", "Exit codes", "How it works"];
+const SHARED: &[&str] = &[
+    "Commands",
+    "Conditions",
+    "Stacks",
+    "Record and replay",
+    "In CI",
+    "Output",
+    "Exit codes",
+    "How it works",
+];
 /// tracer's own commands that have a page, with the README's section on them.
 pub const COMMANDS: &[(&str, Option<&str>)] =
     &[("completions", None), ("doctor", None), ("list", None), ("replay", Some("Record and replay"))];

@@ -3,6 +3,9 @@
 //! Columns are separated by one blank at least, and only the last one holds blanks itself: awk's
 //! field numbers are the columns'. A value wider than its column moves the rest. Only in a terminal
 //! is anything cut: the last column, where the line would not fit.
+//!
+//! Stacks stand beneath their row, a line a function, which begins with the side that the function is on: whatever
+//! a program calls its functions, such a line is no row.
 
 use std::io::Write as _;
 
@@ -26,7 +29,7 @@ pub(super) fn header(out: &mut Vec<u8>, layout: &Layout, time: Option<&TimeWrite
         });
         out.push(b' ');
     }
-    for column in layout.columns() {
+    for column in layout.columns().iter().filter(|column| !is_beneath(column)) {
         padded(out, width(column), column.align, |out| {
             out.extend(column.name.bytes().map(|byte| byte.to_ascii_uppercase()));
         });
@@ -49,8 +52,8 @@ pub(super) fn row(
         padded(out, width, align, |out| time.write(out, time_ns));
         out.push(b' ');
     }
-    let mut left = layout.columns().len();
-    for (column, value) in layout.cells(values) {
+    let mut left = layout.columns().iter().filter(|column| !is_beneath(column)).count();
+    for (column, value) in layout.cells(values).filter(|(column, _)| !is_beneath(column)) {
         left -= 1;
         let blanks = if left == 0 { Blanks::Keep } else { Blanks::Escape };
         let start = out.len();
@@ -66,6 +69,35 @@ pub(super) fn row(
         out.push(b' ');
     }
     end_line(out);
+    stacks(out, layout, values, fit);
+}
+
+/// Whether a column's values stand beneath the row.
+fn is_beneath(column: &Column) -> bool {
+    column.kind == Kind::Stack
+}
+
+/// Writes the stacks of a row, the innermost function first: what the kernel does for a program is further in.
+fn stacks(out: &mut Vec<u8>, layout: &Layout, values: &[Value<'_>], fit: Option<usize>) {
+    const INDENT: &[u8] = b"    ";
+    let side = |column: &Column| column.name.strip_suffix("_stack").unwrap_or(column.name);
+    let beneath = layout.columns().iter().filter(|column| is_beneath(column));
+    let width = beneath.map(|column| side(column).len()).max().unwrap_or(0);
+    let cells: Vec<_> = layout.cells(values).filter(|(column, _)| is_beneath(column)).collect();
+    for (column, value) in cells.into_iter().rev() {
+        let Value::Frames(frames) = value else { continue };
+        for frame in frames.iter().rev() {
+            let line = out.len();
+            out.extend_from_slice(INDENT);
+            padded(out, width + 1, Align::Left, |out| out.extend_from_slice(side(column).as_bytes()));
+            let start = out.len();
+            escape::text(out, frame.as_bytes());
+            if let Some(width) = fit {
+                cut(out, line, start, width);
+            }
+            out.push(b'\n');
+        }
+    }
 }
 
 /// Cuts a line to a width, within the cell that starts at `cell`; one that starts beyond stays.

@@ -84,6 +84,51 @@ fn check_rows(format: Format, time: TimeColumn, expected: &str) {
 }
 
 #[test]
+fn stacks_stand_beneath_their_row() {
+    let columns = [
+        Column::number("pid", 7, ""),
+        Column::stack("user_stack", 30, ""),
+        Column::text("path", 0, ""),
+        Column::stack("kernel_stack", 30, ""),
+    ];
+    let frames = |names: &[&str]| names.iter().map(|name| (*name).into()).collect::<Vec<std::rc::Rc<str>>>();
+    let user = frames(&["main", "a<b, c>::d;e", "      1 forged\n      2 row"]);
+    let kernel = frames(&["entry", "do_open"]);
+    let values =
+        |user, kernel| [Value::Uint(1), Value::Frames(user), Value::Text(b"/x y"), Value::Frames(kernel)];
+    let print = |format| {
+        let mut printer = printer(&columns, format, TimeColumn::Off);
+        printer.row(TIME_NS, &values(&user, &kernel));
+        printer.row(TIME_NS, &values(&[], &kernel));
+        printed(&printer).to_owned()
+    };
+    let table = "    PID PATH
+      1 /x y
+    kernel do_open
+    kernel entry
+    user         1 forged\\n      2 row
+    user   a<b, c>::d;e
+    user   main
+      1 /x y
+    kernel do_open
+    kernel entry
+";
+    assert_eq!(print(Format::Table), table);
+    let csv = print(Format::Csv);
+    let second = csv.lines().nth(1).unwrap();
+    assert!(
+        second.ends_with(r#",1,"main;a<b, c>::d:e;      1 forged\n      2 row",/x y,entry;do_open"#),
+        "{csv}"
+    );
+    let json = print(Format::Json);
+    let second = json.lines().nth(1).unwrap();
+    assert!(
+        second.ends_with(r#""user_stack":null,"path":"/x y","kernel_stack":["entry","do_open"]}"#),
+        "{json}"
+    );
+}
+
+#[test]
 fn table() {
     check_rows(
         Format::Table,

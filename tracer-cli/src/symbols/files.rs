@@ -2,11 +2,11 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
+    fs::{self, File},
     io::{self, Write as _},
     os::{
         fd::{AsRawFd, FromRawFd},
-        unix::fs::FileExt,
+        unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
     rc::Rc,
@@ -21,6 +21,7 @@ pub struct FileId(pub(super) u32);
 pub struct Files {
     ids: HashMap<String, FileId>,
     files: Vec<Kept>,
+    opened_late: bool,
 }
 
 struct Kept {
@@ -33,16 +34,16 @@ struct Kept {
 impl Files {
     /// The file of a mapping: known by its device and number in `/proc/PID/maps`, opened if it is new.
     pub fn of_mapping(&mut self, pid: u32, range: &str, identity: &str, path: &str) -> FileId {
+        let file = match self.ids.get(identity) {
+            Some(id) if self.files[id.0 as usize].file.is_some() => return *id,
+            _ => open(pid, range, identity, path),
+        };
+        // The process that it was first seen in may have gone too soon.
         if let Some(id) = self.ids.get(identity) {
+            self.opened_late |= file.is_some();
+            self.files[id.0 as usize].file = file;
             return *id;
         }
-        let process = Path::new("/proc").join(pid.to_string());
-        let file = match path {
-            "[vdso]" => own_vdso().ok(),
-            // Whatever has become of its path since, and whoever's root that path is below.
-            _ => File::open(process.join("map_files").join(range)).ok(),
-        };
-        let file = file.filter(|file| file.metadata().is_ok_and(|file| file.is_file()));
         let path = path.strip_suffix(" (deleted)").unwrap_or(path);
         let name = path.rsplit('/').next().unwrap_or(path);
         let name = if name == "[vdso]" { "vdso" } else { name };
@@ -54,6 +55,16 @@ impl Files {
         self.files.push(Kept { name: name.into(), file, is_program });
         self.ids.insert(identity.to_owned(), id);
         id
+    }
+
+    /// Whether, since the last call, a file could be opened that could not be before.
+    pub fn take_opened_late(&mut self) -> bool {
+        std::mem::take(&mut self.opened_late)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.files.len()
     }
 
     /// Whether it may have names of functions.
@@ -71,6 +82,28 @@ impl Files {
         let file = self.files[id.0 as usize].file.as_ref()?;
         Some(format!("/proc/self/fd/{}", file.as_raw_fd()).into())
     }
+}
+
+/// Opens what is mapped.
+fn open(pid: u32, range: &str, identity: &str, path: &str) -> Option<File> {
+    if path == "[vdso]" {
+        return own_vdso().ok();
+    }
+    // Whatever has become of its path since, and whoever's root that path is below.
+    let mapped = File::open(Path::new("/proc").join(pid.to_string()).join("map_files").join(range)).ok();
+    let mapped = mapped.filter(|file| file.metadata().is_ok_and(|file| file.is_file()));
+    // The process may be gone. Nobody is to be waited for at its path, should something else be there now.
+    mapped.or_else(|| {
+        let here = fs::metadata(path).ok().filter(|here| here.is_file() && identity_of(here) == identity)?;
+        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;
+        file.metadata().is_ok_and(|file| (file.dev(), file.ino()) == (here.dev(), here.ino())).then_some(file)
+    })
+}
+
+/// A file as `/proc/PID/maps` tells of it.
+fn identity_of(file: &fs::Metadata) -> String {
+    let device = file.dev();
+    format!("{:02x}:{:02x} {} ", libc::major(device), libc::minor(device), file.ino())
 }
 
 /// The library that the kernel maps into processes, as a file.
@@ -92,4 +125,25 @@ fn own_vdso() -> io::Result<File> {
     };
     file.write_all(bytes)?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_outlives_its_process() {
+        let path = std::env::current_exe().unwrap();
+        let identity = identity_of(&fs::metadata(&path).unwrap());
+        let path = path.to_str().unwrap();
+        let nobody = u32::MAX;
+        let mut files = Files::default();
+        let other = files.of_mapping(nobody, "1-2", "00:00 1 ", path);
+        assert!(files.path(other).is_none() && !files.take_opened_late(), "another file is at its path");
+        let own = files.of_mapping(nobody, "1-2", &identity, path);
+        assert!(files.path(own).is_some() && !files.take_opened_late());
+        files.files[own.0 as usize].file = None;
+        assert_eq!(files.of_mapping(nobody, "1-2", &identity, path), own);
+        assert!(files.path(own).is_some() && files.take_opened_late() && !files.take_opened_late());
+    }
 }

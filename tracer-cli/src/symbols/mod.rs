@@ -64,6 +64,11 @@ impl Default for Symbols {
 }
 
 impl Symbols {
+    /// Reads the names of the kernel's functions, which takes longer than many a process lives that is to be looked at.
+    pub fn know_kernel(&mut self) {
+        self.look_up(std::iter::once(Place::Kernel(u64::MAX)));
+    }
+
     /// Looks at a process before it is traced, however soon it ends then.
     pub fn know(&mut self, pid: u32) {
         let process = self.processes.entry(pid).or_default();
@@ -89,8 +94,42 @@ impl Symbols {
         places.map_while(|place| place).collect()
     }
 
+    /// The same for the stack of a process that executes another program, and may have done so by now. What it ran
+    /// before is what it is known to have run; else what its parent does, which it was forked from; else what it runs
+    /// still.
+    pub fn locate_before_exec(&mut self, pid: u32, parent: u32, frames: &[u64]) -> Box<[Place]> {
+        let own = self.processes.entry(pid).or_default();
+        let of = if own.has(frames) {
+            pid
+        } else {
+            let process = self.processes.entry(parent).or_default();
+            process.refresh(parent, frames);
+            if process.has(frames) { parent } else { return self.locate(pid, frames, false) }
+        };
+        let process = self.processes.entry(of).or_default();
+        let back =
+            frames.iter().enumerate().map(|(index, address)| address.saturating_sub(u64::from(index > 0)));
+        back.map_while(|address| process.place(of, address, &mut self.files)).collect()
+    }
+
+    /// Forgets much of what it knows, if that has become much. What was located before is not to be looked up any more.
+    pub fn make_room(&mut self) {
+        // Both keep files open.
+        const PROCESSES: usize = 256;
+        const FILES: usize = 512;
+        const NAMES: usize = 1 << 18;
+        if self.files.len() > FILES || self.names.len() > NAMES {
+            *self = Self::default();
+        } else if self.processes.len() > PROCESSES {
+            self.processes.clear();
+        }
+    }
+
     /// Looks up the names of places.
     pub fn look_up(&mut self, places: impl Iterator<Item = Place>) {
+        if self.files.take_opened_late() {
+            self.names.clear();
+        }
         let new: BTreeSet<Place> = places.filter(|place| !self.names.contains_key(place)).collect();
         let new: Vec<Place> = new.into_iter().collect();
         // In order, those of a file stand together.

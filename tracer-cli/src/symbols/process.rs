@@ -67,6 +67,11 @@ impl Process {
         }
     }
 
+    /// Whether the innermost of these is in its code as far as that is known.
+    pub fn has(&self, frames: &[u64]) -> bool {
+        frames.first().is_some_and(|innermost| self.area(*innermost).is_some())
+    }
+
     /// Whether it is known where these are, or not to be found out now. The innermost is in code for certain.
     fn knows(&self, frames: &[u64]) -> bool {
         let Some((innermost, callers)) = frames.split_first() else { return false };

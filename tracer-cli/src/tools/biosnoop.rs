@@ -38,6 +38,7 @@ impl Tool for Biosnoop {
         domain: Domain::Block,
         summary: "Block I/O: whose it is, where it goes, how long it takes",
     };
+    const STACK_OF: Option<&'static str> = Some("who submitted it");
     type Flags = Self;
 
     fn prepare(flags: Self, plan: &mut Plan) -> anyhow::Result<Shape> {

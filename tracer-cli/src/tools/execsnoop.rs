@@ -42,6 +42,7 @@ impl Tool for Execsnoop {
         domain: Domain::Processes,
         summary: "Programs executed, with their arguments; failed execs with -x",
     };
+    const STACK_OF: Option<&'static str> = Some("the call, in the program that makes it");
     type Flags = Flags;
 
     fn prepare(flags: Flags, plan: &mut Plan) -> anyhow::Result<Shape> {
@@ -50,6 +51,10 @@ impl Tool for Execsnoop {
         } else {
             &[&[Hook::TpBtf("sched_process_exec")], &[Hook::RawTp("sched_process_exec")]]
         });
+        if plan.stacks && !flags.failed.failed {
+            plan.hook(&[&[Hook::TpBtf("sys_enter")], &[Hook::RawTp("sys_enter")]]);
+            plan.entries_by_thread("CALLERS");
+        }
         Ok(Shape::Snoop(Box::new(Self {
             limit: flags.count.count,
             max_args: flags.max_args.unwrap_or(usize::MAX),

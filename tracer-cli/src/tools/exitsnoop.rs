@@ -33,6 +33,8 @@ impl Tool for Exitsnoop {
         domain: Domain::Processes,
         summary: "Processes that end: age, exit code or signal",
     };
+    const STACK_OF: Option<&'static str> =
+        Some("the thread that ends, of the kernel only where its memory is gone by then (before Linux 6.16)");
     type Flags = Flags;
 
     fn prepare(flags: Flags, plan: &mut Plan) -> anyhow::Result<Shape> {

@@ -32,6 +32,7 @@ impl Tool for Fileslower {
         domain: Domain::Files,
         summary: "Slow reads and writes by thread: of files, or of pipes, sockets and devices too",
     };
+    const STACK_OF: Option<&'static str> = Some("the call");
     type Flags = Flags;
 
     fn prepare(flags: Flags, plan: &mut Plan) -> anyhow::Result<Shape> {

@@ -41,6 +41,7 @@ impl Tool for Fsslower {
         domain: Domain::Files,
         summary: "Slow operations on files: reads, writes, opens, syncs, of any file system",
     };
+    const STACK_OF: Option<&'static str> = Some("the call");
     type Flags = Flags;
 
     fn prepare(flags: Flags, plan: &mut Plan) -> anyhow::Result<Shape> {

@@ -55,6 +55,7 @@ impl Tool for Gethostlatency {
         domain: Domain::Network,
         summary: "Lookups of hosts by the C library: who, which host, how long",
     };
+    const STACK_OF: Option<&'static str> = Some("the caller, in user space");
     type Flags = Self;
 
     fn prepare(flags: Self, plan: &mut Plan) -> anyhow::Result<Shape> {

@@ -43,6 +43,7 @@ impl Tool for Opensnoop {
         domain: Domain::Files,
         summary: "Files opened: by whom, how, and with what result",
     };
+    const STACK_OF: Option<&'static str> = Some("the call");
     type Flags = Flags;
 
     fn prepare(flags: Flags, plan: &mut Plan) -> anyhow::Result<Shape> {

@@ -29,6 +29,7 @@ impl Tool for Tcpaccept {
         domain: Domain::Network,
         summary: "TCP connections accepted: by whom, from where, after what wait",
     };
+    const STACK_OF: Option<&'static str> = Some("the call that accepts");
     type Flags = Self;
 
     fn prepare(flags: Self, plan: &mut Plan) -> anyhow::Result<Shape> {

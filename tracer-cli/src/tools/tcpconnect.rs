@@ -43,6 +43,7 @@ impl Tool for Tcpconnect {
         domain: Domain::Network,
         summary: "TCP connections opened: by whom, from where to where, with what result",
     };
+    const STACK_OF: Option<&'static str> = Some("the call that connects");
     type Flags = Flags;
 
     fn prepare(flags: Flags, plan: &mut Plan) -> anyhow::Result<Shape> {

@@ -35,6 +35,7 @@ impl Tool for Tcpconnlat {
         domain: Domain::Network,
         summary: "TCP connection attempts: how long until they were established or failed",
     };
+    const STACK_OF: Option<&'static str> = Some("the call that connects");
     type Flags = Self;
 
     fn prepare(flags: Self, plan: &mut Plan) -> anyhow::Result<Shape> {

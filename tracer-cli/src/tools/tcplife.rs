@@ -29,6 +29,7 @@ impl Tool for Tcplife {
         domain: Domain::Network,
         summary: "TCP sessions as they end: whose, how long, bytes sent and received",
     };
+    const STACK_OF: Option<&'static str> = Some("the call that connected or accepted");
     type Flags = Self;
 
     fn prepare(flags: Self, plan: &mut Plan) -> anyhow::Result<Shape> {

@@ -45,6 +45,7 @@ impl Tool for Tcpretrans {
         domain: Domain::Network,
         summary: "TCP segments sent again: whose, why, in which state",
     };
+    const STACK_OF: Option<&'static str> = Some("the call that connected, accepted or listens");
     type Flags = Flags;
 
     fn prepare(flags: Flags, plan: &mut Plan) -> anyhow::Result<Shape> {

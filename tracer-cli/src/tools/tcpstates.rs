@@ -45,6 +45,8 @@ impl Tool for Tcpstates {
         domain: Domain::Network,
         summary: "TCP state changes with the time in each state; with --summary, who makes TIME_WAIT",
     };
+    const STACK_OF: Option<&'static str> =
+        Some("the call that last made the socket its process's: connecting, accepting, listening or closing");
     type Flags = Flags;
 
     fn prepare(flags: Flags, plan: &mut Plan) -> anyhow::Result<Shape> {

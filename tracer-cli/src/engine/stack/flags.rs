@@ -5,6 +5,13 @@ use tracer_common::stack::{KERNEL, USER};
 
 use crate::engine::{common::Interval, interval::Rhythm, plan::Plan};
 
+/// Has the kernel side remember so many ids, a power of two, in sets of four.
+pub fn plan_ids(plan: &mut Plan, ids: u32) {
+    let sets = (ids / 4).max(1);
+    plan.entries("STACK_IDS", sets);
+    plan.set("STACK_SETS_MASK", sets - 1);
+}
+
 #[derive(clap::Args, Clone, Debug)]
 pub struct StackFlags {
     /// Stacks in user space only
@@ -49,10 +56,9 @@ impl StackFlags {
         plan.set("STACK_BY_THREAD", u32::from(self.by_thread));
         plan.entries("STACK_COUNTS", self.max_stacks);
         plan.entries("PAIR_COUNTS", self.max_stacks);
-        // A stack of the kernel and one of user space for each, in sets of four.
-        let sets = (self.max_stacks.next_power_of_two() / 2).max(1);
-        plan.entries("STACK_IDS", sets);
-        plan.set("STACK_SETS_MASK", sets - 1);
+        plan.stacks = true;
+        // A stack of the kernel and one of user space for each.
+        plan_ids(plan, 2 * self.max_stacks.next_power_of_two());
     }
 
     #[must_use]

@@ -7,6 +7,7 @@ mod flamegraph;
 #[path = "no_flamegraph.rs"]
 mod flamegraph;
 mod progress;
+pub mod rows;
 mod seen;
 mod tree;
 
@@ -302,19 +303,10 @@ impl Report {
 
     /// Says, once, whose stacks are not whole.
     fn say_cut(&mut self, weighted: &[Weighted]) {
-        const NAMES: usize = 5;
         let cut = self.seen.cut(weighted);
-        if cut.is_empty() || std::mem::replace(&mut self.cut_said, true) {
-            return;
+        if !cut.is_empty() && !std::mem::replace(&mut self.cut_said, true) {
+            say_cut(&cut);
         }
-        let mut files = Vec::new();
-        for (index, (file, _)) in cut.iter().take(NAMES).enumerate() {
-            files.extend_from_slice(if index > 0 { b", " } else { b"" });
-            escape::text(&mut files, file.as_bytes());
-        }
-        let more = if cut.len() > NAMES { format!(" and {} more", cut.len() - NAMES) } else { String::new() };
-        let files = String::from_utf8_lossy(&files);
-        eprintln!("tracer: stacks are cut where binaries were built without frame pointers: {files}{more}");
     }
 
     fn weight(&self, stack: &Weighted) -> u64 {
@@ -354,6 +346,22 @@ impl Report {
         }
         name.into()
     }
+}
+
+/// Says in which binaries stacks are cut, the most first.
+fn say_cut(cut: &[(Rc<str>, u64)]) {
+    const NAMES: usize = 5;
+    if cut.is_empty() {
+        return;
+    }
+    let mut files = Vec::new();
+    for (index, (file, _)) in cut.iter().take(NAMES).enumerate() {
+        files.extend_from_slice(if index > 0 { b", " } else { b"" });
+        escape::text(&mut files, file.as_bytes());
+    }
+    let more = if cut.len() > NAMES { format!(" and {} more", cut.len() - NAMES) } else { String::new() };
+    let files = String::from_utf8_lossy(&files);
+    eprintln!("tracer: stacks are cut where binaries were built without frame pointers: {files}{more}");
 }
 
 fn weight(tool: &dyn Stack, stack: &Weighted) -> u64 {

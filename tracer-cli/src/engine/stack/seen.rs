@@ -34,9 +34,7 @@ impl Seen {
         let Self { ring, stacks, symbols, taken } = self;
         let at_return = *taken == Taken::AtReturns;
         ring.drain(usize::MAX, |record| {
-            if let Ok((stack, frames)) = Stack::ref_from_prefix(record) {
-                let words = frames.chunks_exact(8).filter_map(|word| word.first_chunk::<8>());
-                let frames: Vec<u64> = words.map(|word| u64::from_ne_bytes(*word)).collect();
+            if let Some((stack, frames)) = told(record) {
                 // Told again, the process may have gone meanwhile.
                 stacks.entry(stack.id).or_insert_with(|| symbols.locate(stack.pid, &frames, at_return));
             }
@@ -70,19 +68,28 @@ impl Seen {
         if id == LOST_STACK {
             return vec!["[lost]".into()];
         }
-        let Some(places) = self.stacks.get(&id) else { return Vec::new() };
-        let names = places.iter().rev().flat_map(|place| self.symbols.names(*place));
-        let mut names: Vec<Rc<str>> = names.cloned().collect();
-        let last = names.len().saturating_sub(OWN_FRAMES);
-        if let Some(own) =
-            names[last..].iter().position(|name| self.taken == Taken::OnTracepoints && is_own(name))
-        {
-            names.truncate(last + own);
-        }
-        // Of code without names, one frame says as much as many.
-        names.dedup_by(|a, b| a == b && a.starts_with("[anon"));
-        names
+        self.stacks.get(&id).map_or_else(Vec::new, |places| names_of(&self.symbols, places, self.taken))
     }
+}
+
+/// A stack that is told of, with its frames, the innermost first.
+pub fn told(record: &[u8]) -> Option<(&Stack, Vec<u64>)> {
+    let (stack, frames) = Stack::ref_from_prefix(record).ok()?;
+    let words = frames.chunks_exact(8).filter_map(|word| word.first_chunk::<8>());
+    Some((stack, words.map(|word| u64::from_ne_bytes(*word)).collect()))
+}
+
+/// The names of functions at these places, the innermost first, that were looked up: the outermost first.
+pub fn names_of(symbols: &Symbols, places: &[Place], taken: Taken) -> Vec<Rc<str>> {
+    let names = places.iter().rev().flat_map(|place| symbols.names(*place));
+    let mut names: Vec<Rc<str>> = names.cloned().collect();
+    let last = names.len().saturating_sub(OWN_FRAMES);
+    if let Some(own) = names[last..].iter().position(|name| taken == Taken::OnTracepoints && is_own(name)) {
+        names.truncate(last + own);
+    }
+    // Of code without names, one frame says as much as many.
+    names.dedup_by(|a, b| a == b && a.starts_with("[anon"));
+    names
 }
 
 /// As many frames there are at most between a tracepoint and the program that takes the stack.
