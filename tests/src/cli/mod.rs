@@ -15,6 +15,7 @@ mod output;
 mod package;
 mod programs;
 mod replay;
+mod stacks;
 mod storms;
 
 use crate::harness::{
@@ -41,6 +42,7 @@ pub const SUITES: &[&Suite] = &[
     &package::SUITE,
     &programs::SUITE,
     &replay::SUITE,
+    &stacks::SUITE,
     &storms::SUITE,
 ];
 
