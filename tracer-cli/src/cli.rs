@@ -234,7 +234,7 @@ fn run_tool(tool: &Entry, args: Vec<OsString>) -> anyhow::Result<u8> {
     if plan.stacks {
         common.pid.iter().for_each(|&pid| symbols.know(pid));
     }
-    if sides.is_some() {
+    if matches!(sides, Some(Sides::Both | Sides::Kernel)) {
         symbols.know_kernel();
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
