@@ -11,6 +11,8 @@ pub const COMM_LEN: usize = 16;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Header {
+    /// Where in its code; none, and not sent, unless rows show it.
+    pub stacks: Stacks,
     /// `CLOCK_MONOTONIC`, nanoseconds; may be 0 where rows show no time.
     pub ns: u64,
     /// The process: the kernel's `tgid`.
@@ -22,8 +24,6 @@ pub struct Header {
     pub kind: u32,
     /// Command name, padded with NULs.
     pub comm: [u8; COMM_LEN],
-    /// Where in its code; none, unless rows show it.
-    pub stacks: Stacks,
 }
 
 const _: () = assert!(size_of::<Header>() == 56);

@@ -47,19 +47,34 @@ pub fn lost_many(events: u64) {
     }
 }
 
-/// Sends the first `len` bytes of `record`.
+/// Sends the first `len` bytes of the record of an event, which begins with a [`Header`]: without the stacks that are the
+/// first of it, unless rows show them. What a record takes of the ring buffer is much of what an event costs.
 #[inline(always)]
 pub fn send<T>(record: *const T, len: usize) {
+    let (record, len) = sent(record, len);
+    send_bare(record, len);
+}
+
+#[inline(always)]
+fn sent<T>(record: *const T, len: usize) -> (*const u8, usize) {
+    let left_out = if stack::are_of_events() { 0 } else { size_of::<Stacks>() };
+    (record.cast::<u8>().wrapping_add(left_out), len - left_out)
+}
+
+/// Sends the first `len` bytes of a record without a header.
+#[inline(always)]
+pub fn send_bare<T>(record: *const T, len: usize) {
     if output(record, len, wake_flag(len)) != 0 {
         debug!("no room for a record of {} bytes", len as u64);
         lost();
     }
 }
 
-/// Sends the first `len` bytes of `record` without a look whether to wake the reader, and without
+/// The same without a look whether to wake the reader, and without
 /// a branch. Returns how many records were lost: 0 or 1.
 #[inline(always)]
 pub fn send_quietly<T>(record: *const T, len: usize) -> u64 {
+    let (record, len) = sent(record, len);
     output(record, len, BPF_RB_NO_WAKEUP.into()) as u64 >> 63
 }
 
@@ -95,7 +110,9 @@ pub fn write_header(header: &mut Header, context: Context, current: Current, kin
     header.tid = current.tid;
     header.uid = bpf_get_current_uid_gid() as u32;
     header.kind = kind;
-    header.stacks = stack::of_event(context, current.pid);
+    if stack::are_of_events() {
+        header.stacks = stack::of_event(context, current.pid);
+    }
     write_comm(&mut header.comm);
 }
 

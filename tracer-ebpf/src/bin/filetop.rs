@@ -97,7 +97,7 @@ fn count(fd: i32, by: Counts, pid: u32) -> Option<()> {
             let buffer = record.names.as_mut_ptr();
             write_names(&mut record.note.names, mode, entry, path.mnt(), buffer, PATH_MAX)
         };
-        emit::send(record, size_of::<Note>() + len);
+        emit::send_bare(record, size_of::<Note>() + len);
     }
     if add(&key, by).is_none() {
         emit::lost();
