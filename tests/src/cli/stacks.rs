@@ -119,7 +119,7 @@ fn opens_have_stacks() -> Result<()> {
     let keys: Vec<&String> = rows[0].as_object().context("no object")?.keys().collect();
     ensure!(keys.len() == 13, "ten columns, two stacks and the time: {keys:?}");
     // They are judged as others are.
-    let filter = "user_stack == nap_outer && kernel_stack ~ '^do_syscall'";
+    let filter = "user_stack == nap_outer && kernel_stack ~ '^entry_SYSCALL'";
     for (filter, some) in [(filter.to_owned(), true), (format!("!({filter})"), false)] {
         let args = ["--json", "--stack", "--columns", "user_stack", "--filter", &filter];
         let rows = beside("stack-opens", "opensnoop", &args)?.rows()?;
