@@ -93,8 +93,17 @@ fn compiled_scripts_have_names() -> Result<()> {
     let file = scratch.file("rows");
     let words = ["profile", "--hz", "4999", "--json", "-o", &file, "--", tool::arg(&node)];
     // Functions stay apart, and keep their frames.
-    let flags =
-        ["--perf-basic-prof", "--interpreted-frames-native-stack", "--no-turbo-inlining", "-e", SCRIPT];
+    let log = format!("--logfile={}", scratch.file("v8.log"));
+    let flags = [
+        "--perf-basic-prof",
+        "--interpreted-frames-native-stack",
+        "--no-turbo-inlining",
+        // Else it leaves one where the tests are run.
+        "--no-logfile-per-isolate",
+        &log,
+        "-e",
+        SCRIPT,
+    ];
     let output = tracer(&[&words[..], &flags].concat()).output()?.ok()?;
     let _ = fs::remove_file(format!("/tmp/perf-{}.map", output.text()?.trim()));
     let rows = rows::parse(&fs::read_to_string(file)?)?;
