@@ -26,7 +26,7 @@ pub const SUITE: Suite = Suite {
 const README: &str = include_str!("../../../README.md");
 
 /// Flags that only those tools have in which they mean something.
-const OF_SOME: &[&str] = &["count", "failed", "min", "rows", "sort"];
+const OF_SOME: &[&str] = &["count", "failed", "min", "rows", "sort", "stack"];
 
 /// The flags of a tool.
 fn flags_of(tool: &str) -> Result<BTreeSet<String>> {
