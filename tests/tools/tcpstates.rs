@@ -12,7 +12,7 @@ use crate::{
     harness::{
         Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, deadline, ensure, equal, json,
         load::{comm, count},
-        rows,
+        rows, sys,
         tcp::{self, FIN_WAIT2, reset_on_close, wait_state},
     },
     standard::{Events, Shape, Standard, nothing},
@@ -270,6 +270,8 @@ fn probe(times: u64, how: &str, time_waits_made: u64) -> Result<(Vec<Value>, Val
     let (waiting, _) = time_waits(port)?;
     let most = time_waits_made;
     ensure!((most - most / 100..=most).contains(&waiting), "{waiting} sockets in TIME_WAIT, not {most}");
+    // A socket is seen in TIME_WAIT before the kernel says that the old one is closed.
+    sys::rcu_grace_period()?;
     let rows = tool.interrupt()?.ok()?.rows()?;
     Ok((rows::with(&rows, "pid", &account["pid"]), account, port))
 }

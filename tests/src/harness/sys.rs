@@ -272,6 +272,12 @@ pub fn unix_time() -> Duration {
     SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
 }
 
+/// Waits until every CPU is done with what it does in the kernel now under RCU's read lock, as when a packet comes in.
+pub fn rcu_grace_period() -> io::Result<()> {
+    let done = call(libc::SYS_membarrier, &[libc::MEMBARRIER_CMD_GLOBAL as usize, 0, 0]);
+    done.map(drop).map_err(io::Error::from_raw_os_error)
+}
+
 /// A system call by its number for 32-bit programs, whose arguments are that long too. Only where
 /// [`low_page`] finds that there are such calls.
 #[cfg(target_arch = "x86_64")]
