@@ -81,12 +81,12 @@ fn naps(gate: &mut Gate, _: &[String]) -> Result<Value> {
         thread::sleep(NAP);
     }
     let (wall, cpu) = (start.elapsed(), cpu_time() - before);
-    let after = Switches::of_thread()?;
+    let switches = Switches::of_thread()? - switches;
     Ok(json!({
         "cpu_us": cpu.as_micros() as u64,
         "wall_us": wall.as_micros() as u64,
-        "naps": after.voluntary - switches.voluntary,
-        "preemptions": after.involuntary - switches.involuntary,
+        "naps": switches.voluntary,
+        "preemptions": switches.involuntary,
     }))
 }
 

@@ -60,7 +60,7 @@ fn ping_pong(gate: &mut Gate, _: &[String]) -> Result<Value> {
         to_child.write_all(&byte)?;
         from_child.read_exact(&mut byte)?;
     }
-    let switches = Switches::of_thread()?.all() - before.all();
+    let switches = (Switches::of_thread()? - before).all();
     sys::wait(partner)?;
     Ok(json!({ "switches": switches, "bystanders": [partner] }))
 }

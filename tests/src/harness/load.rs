@@ -9,6 +9,7 @@ use std::{
     ffi::{CString, OsStr, OsString},
     fs, io,
     mem::MaybeUninit,
+    ops::Sub,
     os::unix::{ffi::OsStrExt, process::ExitStatusExt},
     path::PathBuf,
     process::{Child, ChildStdin, Command, ExitCode, Stdio},
@@ -297,6 +298,15 @@ impl Switches {
 
     pub fn all(&self) -> u64 {
         self.voluntary + self.involuntary
+    }
+}
+
+impl Sub for Switches {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        let Self { voluntary, involuntary } = self;
+        Self { voluntary: voluntary - before.voluntary, involuntary: involuntary - before.involuntary }
     }
 }
 
