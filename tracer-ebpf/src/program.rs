@@ -1,6 +1,9 @@
 //! Declaring programs: one body, a program for each kind of hook it can sit on.
 
-use crate::ptr::Ptr;
+use crate::{
+    ptr::{self, Ptr},
+    syscall::current_task,
+};
 
 /// What the kernel gave a program, for helpers that want it.
 #[derive(Clone, Copy)]
@@ -116,10 +119,27 @@ macro_rules! raw_tracepoint {
     };
 }
 
+/// What the first copy of an [`interruptible_tracepoint`] has done on this CPU, by the stack that it was on: that of
+/// the current thread, and that of interrupts on top of it.
+pub type Done = [u32; 2];
+
+/// The size of a thread's stack in the kernel.
+const THREAD_SIZE: u64 = 16 << 10;
+
+/// Whether a program runs on the stack of interrupts.
+#[inline(always)]
+#[must_use]
+pub fn is_interrupt(context: Context) -> bool {
+    // By a helper, since the verifier lets nobody calculate with the address of a context.
+    let context: u64 = ptr::read_kernel((&raw const context.0).cast());
+    context.wrapping_sub(current_task().stack().addr()) >= THREAD_SIZE
+}
+
 /// The same for a tracepoint that a softirq may reach while the current thread is in its program. Since 6.1
 /// the kernel skips a program that runs on this CPU already, and so loses the softirq's event:
-/// <https://git.kernel.org/torvalds/c/05b24ff9b2cf>. There a second copy, `NAME+nested`, is attached too,
-/// which does the work where the first was interrupted.
+/// <https://git.kernel.org/torvalds/c/05b24ff9b2cf>. There a second copy, `NAME+nested`, is attached too, behind the
+/// first: it does the work where that has not done it. That is so wherever the interrupt hits, in the kernel's own
+/// instructions around the first copy too.
 #[macro_export]
 macro_rules! interruptible_tracepoint {
     ($name:ident => $body:ident) => {
@@ -130,27 +150,30 @@ macro_rules! interruptible_tracepoint {
     };
     ($kind:ident, $name:ident => $body:ident) => {
         ::pastey::paste! {
-            /// How many of the first copy run on this CPU: 1 or 0.
             #[::aya_ebpf::macros::map]
             #[allow(non_upper_case_globals, reason = "named as the tracepoint")]
-            static [<IN_ $name>]: ::aya_ebpf::maps::PerCpuArray<u32> =
+            static [<DONE_ $name>]: ::aya_ebpf::maps::PerCpuArray<$crate::program::Done> =
                 ::aya_ebpf::maps::PerCpuArray::with_max_entries(1, 0);
+
+            /// Whether the first copy was last to run on this stack.
+            #[inline(always)]
+            fn [<$name _done>](context: $crate::program::Context) -> Option<&'static mut u32> {
+                // SAFETY: this CPU's own value, where preemption is off; interrupts have a part of their own.
+                let [of_thread, of_interrupts] = unsafe { &mut *[<DONE_ $name>].get_ptr_mut(0)? };
+                Some(if $crate::program::is_interrupt(context) { of_interrupts } else { of_thread })
+            }
 
             #[inline(always)]
             fn [<$name _first>]<const DIRECT: bool>(args: $crate::program::Args<DIRECT>) -> Option<()> {
-                let running = [<IN_ $name>].get_ptr_mut(0)?;
-                // SAFETY: this CPU's own value, where preemption is off.
-                unsafe { *running = 1 };
                 let result = $body(args);
-                // SAFETY: as above.
-                unsafe { *running = 0 };
+                // Not before: a hardirq may interrupt a softirq, and be on the same stack.
+                *[<$name _done>](args.context())? = 1;
                 result
             }
 
             #[inline(always)]
             fn [<$name _nested>]<const DIRECT: bool>(args: $crate::program::Args<DIRECT>) -> Option<()> {
-                // SAFETY: as above.
-                if unsafe { *[<IN_ $name>].get_ptr(0)? } == 0 {
+                if core::mem::take([<$name _done>](args.context())?) != 0 {
                     return None;
                 }
                 $body(args)

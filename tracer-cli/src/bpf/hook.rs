@@ -445,8 +445,10 @@ impl Loaded {
                     _ => None,
                 };
                 let open = |program| sys::raw_tracepoint_open(name.as_deref(), program).map_err(failed);
+                // The kernel calls them in this order, and the second asks what the first has done.
+                let first = open(program)?;
                 nested = self.nested.as_ref().map(|program| open(program.as_fd())).transpose()?;
-                open(program)?
+                first
             }
             Hook::Iter(_) => sys::iter_link(program).map_err(failed)?,
             Hook::Tracepoint(category, name) => {
