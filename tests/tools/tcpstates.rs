@@ -283,15 +283,7 @@ fn row_of<'a>(rows: &'a [Value], old: &str, new: &str) -> Result<&'a Value> {
     Ok(row)
 }
 
-/// Where a timer's interrupt hits the kernel's own few instructions around the program of another event, the packets
-/// that it lets in are not told (see `interruptible_tracepoint`): seen once in 100,000 events. So a run may fall
-/// short, but not three of them.
 fn names_who_makes_time_wait() -> Result<()> {
-    let mut runs = (0..2).map(|_| counts_time_waits());
-    runs.find(Result::is_ok).unwrap_or_else(counts_time_waits)
-}
-
-fn counts_time_waits() -> Result<()> {
     const TIMES: u64 = 997;
     let before = Instant::now();
     let (got, account, port) = probe(TIMES, "close", TIMES)?;

@@ -4,6 +4,7 @@ pub mod bpf;
 pub mod disk;
 pub mod extra;
 pub mod frames;
+pub mod hidden;
 pub mod lines;
 pub mod load;
 pub mod picture;

@@ -10,7 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Context, Result, Run, Skip, Test, VM_VARIABLE, bail, bpf, by_machine, lines::Lines, sys};
+use super::{
+    Context, Result, Run, Skip, Test, VM_VARIABLE, bail, bpf, by_machine, hidden::Hidden, lines::Lines, sys,
+};
 use crate::{standard, suites};
 
 /// The argument that makes this program run one test.
@@ -18,6 +20,9 @@ pub const ONE: &str = "one";
 
 /// The name of the test that all others are part of.
 const LEAVE_NOTHING: &str = "all::leave_no_program_loaded";
+
+/// How often a test may run for nothing.
+const MOST_VOID: usize = 2;
 
 /// The exit code of a test that was skipped.
 const SKIPPED: u8 = 77;
@@ -112,12 +117,13 @@ fn run_all(options: &Options) -> Result<bool> {
     sys::adopt_orphans();
     let mut tally = Tally::default();
     let mut programs = Programs::now();
+    let mut hidden = Hidden::watch();
     for (name, _, root) in all().filter(|(name, ..)| options.choose(name)) {
         say(&format!("test {name} ... "))?;
         let start = Instant::now();
         let outcome = match root && !sys::is_root() {
             true => Outcome::Skipped("only root can run it".to_owned()),
-            false => run_apart(&name)?,
+            false => run_told(&name, hidden.as_mut())?,
         };
         say(&tally.count(&outcome, start.elapsed()))?;
         programs.are_there_after(&name);
@@ -180,6 +186,25 @@ impl Tally {
             }
         }
     }
+}
+
+/// Runs a test, again if it failed and the kernel hid from it what it may have looked for.
+fn run_told(name: &str, hidden: Option<&mut Hidden>) -> Result<Outcome> {
+    let Some(hidden) = hidden else { return run_apart(name) };
+    for _ in 0..MOST_VOID {
+        hidden.begin()?;
+        let outcome = run_apart(name)?;
+        let Outcome::Failed(reason) = &outcome else { return Ok(outcome) };
+        let events = hidden.count();
+        if events == 0 {
+            return Ok(outcome);
+        }
+        say(&format!(
+            "void, as this kernel hid {events} events from BPF programs: {}; again ... ",
+            reason.trim_end()
+        ))?;
+    }
+    run_apart(name)
 }
 
 /// Runs a test in its own process, and sees to it that nothing of it is left.
