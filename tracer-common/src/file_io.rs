@@ -123,7 +123,7 @@ pub const CUT: u32 = 1;
 /// The file is in no directory: there is one name at most, which is no path.
 pub const BARE: u32 = 2;
 
-const _: () = assert!(size_of::<Event>() == 104);
+const _: () = assert!(size_of::<Event>() == size_of::<Header>() + 48);
 
 #[cfg(test)]
 mod tests {

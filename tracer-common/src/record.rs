@@ -2,6 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+#[cfg(target_arch = "bpf")]
 use crate::stack::Stacks;
 
 /// Length of a task's command name, with its final NUL (`TASK_COMM_LEN`).
@@ -11,7 +12,8 @@ pub const COMM_LEN: usize = 16;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Header {
-    /// Where in its code; none, and not sent, unless rows show it.
+    /// Where in its code, if rows show that. The kernel side sends it ahead of the record then, else not at all.
+    #[cfg(target_arch = "bpf")]
     pub stacks: Stacks,
     /// `CLOCK_MONOTONIC`, nanoseconds; may be 0 where rows show no time.
     pub ns: u64,
@@ -26,7 +28,8 @@ pub struct Header {
     pub comm: [u8; COMM_LEN],
 }
 
-const _: () = assert!(size_of::<Header>() == 56);
+#[cfg(not(target_arch = "bpf"))]
+const _: () = assert!(size_of::<Header>() == 40);
 
 impl Header {
     /// The command name without its padding.

@@ -8,9 +8,6 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use tracer_common::stack::Stacks;
-use zerocopy::IntoBytes;
-
 use super::{
     judge::Judge,
     origin::{self, Origin},
@@ -66,15 +63,8 @@ pub async fn run(
         printer.header();
     }
     let mut stop = written(printer.flush())?;
-    let mut stream = Stream {
-        left: tool.limit(),
-        tool,
-        printer,
-        judge: session.judge.clone(),
-        origin,
-        stacks,
-        whole: Whole::default(),
-    };
+    let mut stream =
+        Stream { left: tool.limit(), tool, printer, judge: session.judge.clone(), origin, stacks };
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.is_none() {
@@ -116,35 +106,19 @@ struct Stream {
     judge: Option<Rc<Judge>>,
     origin: Option<Origin>,
     stacks: Option<RowStacks>,
-    whole: Whole,
-}
-
-/// Records as tools know them: the ids of stacks that they begin with are only sent where rows show stacks.
-#[derive(Default)]
-struct Whole(Vec<u64>);
-
-impl Whole {
-    fn of(&mut self, record: &[u8]) -> &[u8] {
-        const FRONT: usize = size_of::<Stacks>();
-        let len = FRONT + record.len();
-        if self.0.len() * size_of::<u64>() < len {
-            self.0.resize(len.div_ceil(size_of::<u64>()), 0);
-        }
-        let bytes = self.0.as_mut_bytes();
-        bytes[FRONT..len].copy_from_slice(record);
-        &bytes[..len]
-    }
 }
 
 impl Stream {
     /// Prints a batch of records, and flushes.
     fn drain(&mut self, ring: &mut RingBuffer) -> anyhow::Result<Option<Stop>> {
-        let Self { tool, printer, left, judge, origin, stacks, whole } = self;
+        let Self { tool, printer, left, judge, origin, stacks } = self;
         let judge = judge.as_deref();
         stacks.iter_mut().for_each(RowStacks::drain);
         ring.drain(BATCH, |record| {
-            let record = if stacks.is_some() { record } else { whole.of(record) };
-            let stacks = stacks.as_mut().map(|stacks| stacks.of(record)).unwrap_or_default();
+            let (stacks, record) = match stacks {
+                Some(stacks) => stacks.split(record),
+                None => (Vec::new(), record),
+            };
             let rows = Rows::new(printer, left, judge).with_origin(origin.as_ref());
             let mut rows = rows.with_stacks(rows::values(&stacks));
             tool.record(record, &mut rows);

@@ -24,4 +24,4 @@ pub struct Event {
     pub disk: [u8; 16],
 }
 
-const _: () = assert!(size_of::<Event>() == 112);
+const _: () = assert!(size_of::<Event>() == size_of::<Header>() + 56);

@@ -28,4 +28,4 @@ pub struct Event {
     pub cut: u32,
 }
 
-const _: () = assert!(size_of::<Event>() == 72);
+const _: () = assert!(size_of::<Event>() == size_of::<Header>() + 16);

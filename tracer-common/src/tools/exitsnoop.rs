@@ -16,7 +16,7 @@ pub struct Event {
     pub status: u32,
 }
 
-const _: () = assert!(size_of::<Event>() == 72);
+const _: () = assert!(size_of::<Event>() == size_of::<Header>() + 16);
 
 impl Event {
     /// The code it ended with, unless a signal ended it.

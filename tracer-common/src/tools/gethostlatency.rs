@@ -29,4 +29,4 @@ pub struct Event {
     pub host: [u8; HOST_LEN],
 }
 
-const _: () = assert!(size_of::<Event>() == 72 + HOST_LEN);
+const _: () = assert!(size_of::<Event>() == size_of::<Header>() + 16 + HOST_LEN);

@@ -34,4 +34,4 @@ pub const NAMES_BASE: u16 = 2;
 /// Added to these: the path is deeper than the names go.
 pub const NAMES_CUT: u16 = 4;
 
-const _: () = assert!(size_of::<Event>() == 72);
+const _: () = assert!(size_of::<Event>() == size_of::<Header>() + 16);

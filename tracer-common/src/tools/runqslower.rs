@@ -19,4 +19,4 @@ pub struct Event {
     pub prev_comm: [u8; COMM_LEN],
 }
 
-const _: () = assert!(size_of::<Event>() == 96);
+const _: () = assert!(size_of::<Event>() == size_of::<Header>() + 40);

@@ -17,4 +17,4 @@ pub struct Event {
     pub unused: u32,
 }
 
-const _: () = assert!(size_of::<Event>() == 112);
+const _: () = assert!(size_of::<Event>() == size_of::<Header>() + 56);

@@ -16,7 +16,7 @@ pub struct Event {
     pub unused: u32,
 }
 
-const _: () = assert!(size_of::<Event>() == 104);
+const _: () = assert!(size_of::<Event>() == size_of::<Header>() + 48);
 
 /// The summary's key: the local port, different each time, is 0.
 pub type Key = Addresses;

@@ -17,4 +17,4 @@ pub struct Event {
     pub rx_bytes: u64,
 }
 
-const _: () = assert!(size_of::<Event>() == 120);
+const _: () = assert!(size_of::<Event>() == size_of::<Header>() + 64);

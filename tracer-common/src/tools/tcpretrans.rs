@@ -28,7 +28,7 @@ pub struct Event {
     pub state: u32,
 }
 
-const _: () = assert!(size_of::<Event>() == 104);
+const _: () = assert!(size_of::<Event>() == size_of::<Header>() + 48);
 
 /// What the summary counts apart.
 #[repr(C)]

@@ -20,7 +20,7 @@ pub struct Event {
     pub new: u32,
 }
 
-const _: () = assert!(size_of::<Event>() == 112);
+const _: () = assert!(size_of::<Event>() == size_of::<Header>() + 56);
 
 /// What the summary counts apart.
 #[repr(C)]

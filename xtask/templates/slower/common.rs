@@ -12,4 +12,4 @@ pub struct Event {
     pub latency_ns: u64,
 }
 
-const _: () = assert!(size_of::<Event>() == 64);
+const _: () = assert!(size_of::<Event>() == size_of::<Header>() + 8);

@@ -13,4 +13,4 @@ pub struct Event {
     pub unused: u32,
 }
 
-const _: () = assert!(size_of::<Event>() == 64);
+const _: () = assert!(size_of::<Event>() == size_of::<Header>() + 8);

@@ -8,10 +8,7 @@ use std::{
 };
 
 use tokio::io::unix::AsyncFd;
-use tracer_common::{
-    record::Header,
-    stack::{KERNEL, LOST_STACK, NO_STACK, Stacks, USER},
-};
+use tracer_common::stack::{KERNEL, LOST_STACK, NO_STACK, Stacks, USER};
 use zerocopy::FromBytes;
 
 use super::{
@@ -145,10 +142,11 @@ impl RowStacks {
         self.symbols.make_room();
     }
 
-    /// The stacks of a record's event.
-    pub fn of(&mut self, record: &[u8]) -> Vec<Frames> {
-        let stacks = Header::ref_from_prefix(record).map_or(Stacks::NONE, |(header, _)| header.stacks);
-        self.sides.choose(stacks.user, stacks.kernel).into_iter().map(|id| self.names(id)).collect()
+    /// The stacks whose ids stand ahead of a record, and the record.
+    pub fn split<'a>(&mut self, record: &'a [u8]) -> (Vec<Frames>, &'a [u8]) {
+        let (stacks, record) = Stacks::read_from_prefix(record).unwrap_or((Stacks::NONE, record));
+        let ids = self.sides.choose(stacks.user, stacks.kernel);
+        (ids.into_iter().map(|id| self.names(id)).collect(), record)
     }
 
     fn names(&mut self, id: u64) -> Frames {
