@@ -24,6 +24,8 @@ const MOST_KEPT: u64 = 64 << 10;
 pub struct RingBuffer {
     consumer: Mapping,
     producer: Mapping,
+    /// Where the data begins: behind the producer's page.
+    data: usize,
     size: u64,
 }
 
@@ -38,7 +40,7 @@ impl RingBuffer {
         let fd = map.fd();
         let consumer = Mapping::shared(fd, page, 0, libc::PROT_READ | libc::PROT_WRITE)?;
         let producer = Mapping::shared(fd, page + 2 * size as usize, page, libc::PROT_READ)?;
-        Ok(Self { consumer, producer, size })
+        Ok(Self { consumer, producer, data: page, size })
     }
 
     /// Hands at most `limit` records to `each`, which may stop early by returning false.
@@ -83,7 +85,7 @@ impl RingBuffer {
     /// The record at a position (`None` inside if it was discarded) and the position after it;
     /// `None` if its writer has not finished.
     fn record(&self, position: u64) -> Option<(Option<&[u8]>, u64)> {
-        let offset = page_size() + (position & (self.size - 1)) as usize;
+        let offset = self.data + (position & (self.size - 1)) as usize;
         // SAFETY: offset lies in the first of the two mappings of the data; the kernel keeps
         // records 8-byte aligned and writes the header's length word atomically.
         let header = unsafe { &*self.producer.at(offset).cast::<AtomicU32>() }.load(Ordering::Acquire);
