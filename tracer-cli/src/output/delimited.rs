@@ -37,7 +37,7 @@ impl Dialect {
     ) {
         time.write(out, time_ns);
         for (_, value) in layout.cells(values) {
-            self.field(out, value);
+            self.field(out, *value);
         }
         out.push(b'\n');
     }

@@ -18,7 +18,7 @@ pub(super) fn row(
 ) {
     open(out, time, time_ns);
     for (column, value) in layout.cells(values) {
-        member(out, column.name, value);
+        member(out, column.name, *value);
     }
     out.extend_from_slice(b"}\n");
 }

@@ -24,6 +24,7 @@ pub struct Layout {
     columns: Vec<Column>,
     /// Which of a row's values each of them shows.
     places: Vec<usize>,
+    stacks: usize,
 }
 
 impl Layout {
@@ -43,20 +44,27 @@ impl Layout {
         if places.is_empty() && !columns.is_empty() {
             return Err(LayoutError::Nothing);
         }
-        Ok(Self { columns: places.iter().map(|&place| columns[place].clone()).collect(), places })
+        let columns: Vec<_> = places.iter().map(|&place| columns[place].clone()).collect();
+        let stacks = columns.iter().filter(|column| column.is_stack()).count();
+        Ok(Self { columns, places, stacks })
     }
 
     pub(super) fn columns(&self) -> &[Column] {
         &self.columns
     }
 
+    /// How many of the columns are of stacks.
+    pub(super) fn stacks(&self) -> usize {
+        self.stacks
+    }
+
     /// The values of a row that are printed, with their columns.
     pub(super) fn cells<'a>(
         &'a self,
         values: &'a [Value<'a>],
-    ) -> impl ExactSizeIterator<Item = (&'a Column, Value<'a>)> {
+    ) -> impl ExactSizeIterator<Item = (&'a Column, &'a Value<'a>)> {
         // A row has a value for each column of its tool.
-        let value = |place: &usize| values.get(*place).copied().unwrap_or(Value::Null);
+        let value = |place: &usize| values.get(*place).unwrap_or(&Value::Null);
         self.columns.iter().zip(&self.places).map(move |(column, place)| (column, value(place)))
     }
 }
@@ -117,7 +125,7 @@ mod tests {
         let layout = Layout::new(&COLUMNS, format, list)?;
         let values = [Value::Uint(0), Value::Uint(1), Value::Uint(2), Value::Uint(3)];
         for (column, value) in layout.cells(&values) {
-            let Value::Uint(place) = value else { panic!("{value:?}") };
+            let &Value::Uint(place) = value else { panic!("{value:?}") };
             assert_eq!(column.name, COLUMNS[place as usize].name, "values follow their columns");
         }
         Ok(layout.columns().iter().map(|column| column.name).collect::<Vec<_>>().join(" "))

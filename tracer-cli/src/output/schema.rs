@@ -105,6 +105,10 @@ impl Column {
         Self::of(Kind::Stack, name, width, about)
     }
 
+    pub fn is_stack(&self) -> bool {
+        self.kind == Kind::Stack
+    }
+
     /// The same column, measured in `unit`.
     pub const fn unit(mut self, unit: &'static str) -> Self {
         self.unit = Some(unit);

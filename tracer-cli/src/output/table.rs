@@ -29,7 +29,7 @@ pub(super) fn header(out: &mut Vec<u8>, layout: &Layout, time: Option<&TimeWrite
         });
         out.push(b' ');
     }
-    for column in layout.columns().iter().filter(|column| !is_beneath(column)) {
+    for column in layout.columns().iter().filter(|column| !column.is_stack()) {
         padded(out, width(column), column.align, |out| {
             out.extend(column.name.bytes().map(|byte| byte.to_ascii_uppercase()));
         });
@@ -52,13 +52,13 @@ pub(super) fn row(
         padded(out, width, align, |out| time.write(out, time_ns));
         out.push(b' ');
     }
-    let mut left = layout.columns().iter().filter(|column| !is_beneath(column)).count();
-    for (column, value) in layout.cells(values).filter(|(column, _)| !is_beneath(column)) {
+    let mut left = layout.columns().len() - layout.stacks();
+    for (column, value) in layout.cells(values).filter(|(column, _)| !column.is_stack()) {
         left -= 1;
         let blanks = if left == 0 { Blanks::Keep } else { Blanks::Escape };
         let start = out.len();
         padded(out, width(column), column.align, |out| {
-            cell(out, value, blanks);
+            cell(out, *value, blanks);
         });
         if let Some(width) = fit
             && left == 0
@@ -69,21 +69,18 @@ pub(super) fn row(
         out.push(b' ');
     }
     end_line(out);
-    stacks(out, layout, values, fit);
-}
-
-/// Whether a column's values stand beneath the row.
-fn is_beneath(column: &Column) -> bool {
-    column.kind == Kind::Stack
+    if layout.stacks() > 0 {
+        stacks(out, layout, values, fit);
+    }
 }
 
 /// Writes the stacks of a row, the innermost function first: what the kernel does for a program is further in.
 fn stacks(out: &mut Vec<u8>, layout: &Layout, values: &[Value<'_>], fit: Option<usize>) {
     const INDENT: &[u8] = b"    ";
     let side = |column: &Column| column.name.strip_suffix("_stack").unwrap_or(column.name);
-    let beneath = layout.columns().iter().filter(|column| is_beneath(column));
+    let beneath = layout.columns().iter().filter(|column| column.is_stack());
     let width = beneath.map(|column| side(column).len()).max().unwrap_or(0);
-    let cells: Vec<_> = layout.cells(values).filter(|(column, _)| is_beneath(column)).collect();
+    let cells: Vec<_> = layout.cells(values).filter(|(column, _)| column.is_stack()).collect();
     for (column, value) in cells.into_iter().rev() {
         let Value::Frames(frames) = value else { continue };
         for frame in frames.iter().rev() {
@@ -136,15 +133,18 @@ fn padded(out: &mut Vec<u8>, width: usize, align: Align, write: impl FnOnce(&mut
     if missing == 0 {
         return;
     }
-    out.resize(out.len() + missing, b' ');
+    let end = out.len();
+    out.resize(end + missing, b' ');
     if align == Align::Right {
-        out[start..].rotate_right(missing);
+        out.copy_within(start..end, start + missing);
+        out[start..start + missing].fill(b' ');
     }
 }
 
 /// The number of characters, which is the width of the text in most scripts.
 fn chars(text: &[u8]) -> usize {
-    text.iter().filter(|byte| is_start(**byte)).count()
+    // Most is ASCII, which is known eight bytes at a time.
+    if text.is_ascii() { text.len() } else { text.iter().filter(|byte| is_start(**byte)).count() }
 }
 
 /// Whether a byte is the first of a character.
