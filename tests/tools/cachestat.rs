@@ -1,7 +1,8 @@
 //! cachestat: reads, page faults and writes of a disk that the test makes for itself, through its cache.
 
 use std::{
-    fs, io,
+    fs::{self, File, OpenOptions},
+    io,
     os::{fd::AsRawFd, unix::fs::FileExt},
     slice,
 };
@@ -36,6 +37,7 @@ pub const SUITE: Suite = Suite {
     tests: &[
         Test::new("two_cold_reads_are_half_hits", two_cold_reads_are_half_hits),
         Test::new("long_reads_count_each_page_once", long_reads_count_each_page_once),
+        Test::new("sees_what_sendfile_reads", sees_what_sendfile_reads),
         Test::new("writes_are_neither_hits_nor_misses", writes_are_neither),
         Test::new("sees_page_faults", sees_page_faults),
         Test::new("tells_processes_apart_as_cachetop", tells_processes_apart),
@@ -43,6 +45,7 @@ pub const SUITE: Suite = Suite {
     ],
     workloads: &[
         Workload::new("cache-reads", cache_reads),
+        Workload::new("cache-sendfile", cache_sendfile),
         Workload::new("cache-writes", cache_writes),
         Workload::new("cache-faults", cache_faults),
     ],
@@ -105,6 +108,32 @@ fn cache_reads(gate: &mut Gate, args: &[String]) -> Result<Value> {
     })
 }
 
+const SENT: u64 = 509;
+
+/// Sends so many pages to nobody, twice.
+fn cache_sendfile(gate: &mut Gate, _: &[String]) -> Result<Value> {
+    let nobody = OpenOptions::new().write(true).open("/dev/null")?;
+    let Some(disk) = cold_disk(gate, SENT)? else { return Ok(json!({})) };
+    gate.wait(&json!({}))?;
+    account_of(|| {
+        for _ in 0..2 {
+            send(&disk.file, &nobody, SENT as usize * BLOCK)?;
+        }
+        Ok(())
+    })
+}
+
+/// Sends so many bytes of a file, from its beginning.
+fn send(from: &File, to: &File, bytes: usize) -> Result<()> {
+    let mut offset = 0_usize;
+    while offset < bytes {
+        let (to, from) = (to.as_raw_fd() as usize, from.as_raw_fd() as usize);
+        let args = [to, from, (&raw mut offset) as usize, bytes - offset];
+        ensure!(done(sys::call(libc::SYS_sendfile, &args))? > 0, "nothing is left at {offset}");
+    }
+    Ok(())
+}
+
 /// The one row of a run beside a workload, and the workload's account.
 fn run(load: &[&str]) -> Result<(Value, Value)> {
     let mut load = Load::start(load)?;
@@ -139,6 +168,12 @@ fn long_reads_count_each_page_once() -> Result<()> {
     let misses = rows::number(&account, "read");
     ensure!((1021..=1024).contains(&misses), "the kernel read {misses} pages");
     expect(&row, &json!({ "count": 2 * 1021, "misses": misses, "hits": 2 * 1021 - misses, "dirties": 0 }))
+}
+
+fn sees_what_sendfile_reads() -> Result<()> {
+    let (row, account) = run(&["cache-sendfile"])?;
+    let misses = rows::number(&account, "read");
+    expect(&row, &json!({ "count": 2 * SENT, "misses": misses, "hits": 2 * SENT - misses, "dirties": 0 }))
 }
 
 const WRITTEN: u64 = 97;

@@ -53,8 +53,10 @@ impl Tool for Cachestat {
 
     fn prepare(flags: Flags, plan: &mut Plan) -> anyhow::Result<Shape> {
         let by_process = flags.by_process || plan.called == "cachetop";
-        // The tracepoints of reads and faults came with 6.12.
+        // The tracepoints of reads and faults came with 6.12. That of reads is silent on pages that are there if the
+        // one behind them is still on its way: https://elixir.bootlin.com/linux/v6.12/source/mm/filemap.c#L2595
         plan.hook(&[
+            &[Hook::Fexit("filemap_read"), Hook::Fexit("filemap_splice_read")],
             &[Hook::TpBtf("mm_filemap_get_pages")],
             &[Hook::RawTp("mm_filemap_get_pages")],
             &[Hook::Fexit("filemap_read")],

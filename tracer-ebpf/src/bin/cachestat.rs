@@ -15,9 +15,9 @@ use tracer_ebpf::{
     counter, emit,
     filter::{self, Current},
     function_end,
-    kernel::{address_space, folio, kiocb, page, vm_fault},
+    kernel::{address_space, file, folio, kiocb, page, vm_fault},
     program::Args,
-    ptr::Ptr,
+    ptr::{Ptr, read_kernel},
     syscall::current_task,
     tally, tracepoint,
 };
@@ -58,10 +58,31 @@ struct Visit {
     faulting: u64,
     /// One more than the page of a fault that may come again, since it waited for a disk.
     faulted: u64,
-    /// The pages it read last, and how many read calls it had ended by then.
+    /// The pages it came for last, how many its call wants in all, and how many read calls it had ended by then.
     first: u64,
-    last: u64,
+    end: u64,
+    wants: u64,
     calls: u64,
+}
+
+impl Visit {
+    /// A read comes for pages of a file of this size. How many does that make more of what is wanted?
+    #[inline(always)]
+    fn come(&mut self, first: u64, end: u64, size: u64) -> u64 {
+        let calls = current_task().read_calls();
+        // A long read comes for pages several times, each time for all that it still wants.
+        let goes_on = self.calls == calls && self.end == end && self.first < first;
+        // Nothing is told of pages that are there while the one behind them is on its way: a read is taken to be
+        // as long as the last one if that makes it begin where the last one ended.
+        let is_late = self.end < first && end == (self.end + self.wants).min(size);
+        let wanted = end.saturating_sub(if is_late { self.end } else { first });
+        (self.first, self.end, self.calls, self.faulting) = (first, end, calls, 0);
+        if goes_on {
+            return 0;
+        }
+        self.wants = wanted;
+        wanted
+    }
 }
 
 /// Old ones make room for new ones: they only matter from one event of a call to the next.
@@ -74,6 +95,7 @@ tracepoint!(mm_filemap_add_to_page_cache => on_add);
 tracepoint!(writeback_dirty_folio => on_dirty);
 tracepoint!(writeback_dirty_page => on_dirty);
 function_end!(filemap_read => on_read);
+function_end!(filemap_splice_read => on_splice);
 function_end!(generic_file_buffered_read => on_read);
 function_end!(filemap_fault => on_faulted);
 
@@ -84,14 +106,10 @@ fn on_get_pages<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     let current = filter::current()?;
     let mapping: Ptr<address_space, DIRECT> = args.ptr(0);
     // The read may want more than the file has.
-    let size = mapping.host().i_size() as u64;
-    let (first, end) = (args.get(1), (args.get(2) + 1).min((size + (1 << PAGE_SHIFT) - 1) >> PAGE_SHIFT));
+    let size = (mapping.host().i_size() as u64 + (1 << PAGE_SHIFT) - 1) >> PAGE_SHIFT;
+    let (first, end) = (args.get(1), (args.get(2) + 1).min(size));
     let visit = visit(current, mapping.addr())?;
-    let calls = current_task().read_calls();
-    // A long read comes for pages several times, each time for all that it still wants.
-    let goes_on = visit.last == end && visit.first < first && visit.calls == calls;
-    let wanted = if goes_on { 0 } else { end.saturating_sub(first) };
-    (visit.first, visit.last, visit.calls, visit.faulting) = (first, end, calls, 0);
+    let wanted = visit.come(first, end, size);
     let misses = core::mem::take(&mut visit.added);
     count(current, wanted, misses, 0)
 }
@@ -107,16 +125,26 @@ fn on_fault<const DIRECT: bool>(args: Args<DIRECT>) -> Option<()> {
     count(current, u64::from(!is_again), 0, 0)
 }
 
-/// `filemap_read(iocb, iter, already read)`, `generic_file_buffered_read` before 5.12: what was read is
-/// before the position now.
+/// `filemap_read(iocb, iter, already read)`, `generic_file_buffered_read` before 5.12
 #[inline(always)]
 fn on_read(args: Args<true>) -> Option<()> {
-    let current = filter::current()?;
     let iocb: Ptr<kiocb, true> = args.ptr(0);
-    let read = (args.get(3) as i64).saturating_sub(args.get(2) as i64);
-    let end = iocb.ki_pos();
-    let wanted = if read > 0 { ((end - 1) >> PAGE_SHIFT) - ((end - read) >> PAGE_SHIFT) + 1 } else { 0 };
-    let visit = visit(current, iocb.ki_filp().f_mapping().addr())?;
+    let bytes = (args.get(3) as i64).saturating_sub(args.get(2) as i64);
+    read(iocb.ki_filp(), bytes, iocb.ki_pos())
+}
+
+/// `filemap_splice_read(file, position, pipe, len, flags)`, since 6.5: sendfile and copy_file_range read by it.
+#[inline(always)]
+fn on_splice(args: Args<true>) -> Option<()> {
+    read(args.ptr(0), args.get(5) as i64, read_kernel(args.get(1) as *const i64))
+}
+
+/// A call has read so many bytes, which lie before `end`.
+#[inline(always)]
+fn read(file: Ptr<file, true>, bytes: i64, end: i64) -> Option<()> {
+    let current = filter::current()?;
+    let visit = visit(current, file.f_mapping().addr())?;
+    let wanted = if bytes > 0 { ((end - 1) >> PAGE_SHIFT) - ((end - bytes) >> PAGE_SHIFT) + 1 } else { 0 };
     let misses = core::mem::take(&mut visit.added);
     count(current, wanted as u64, misses, 0)
 }
