@@ -76,7 +76,7 @@ pub fn kernel_objects(workspace: &Workspace, options: &Options) -> Result<()> {
         .inputs(&["tracer-ebpf"])
         .input(linker.clone())
         .output(workspace.objects());
-    let Some(due) = step.due() else { return Ok(()) };
+    let Some(due) = step.due()? else { return Ok(()) };
     process::run(&mut ebpf_cargo(workspace, "build", &linker, options)?)?;
     let built = workspace.target().join(BPF_TARGET).join("release");
     objects::install(&built, &workspace.root.join("tracer-ebpf/src/bin"), &workspace.objects())?;
@@ -120,7 +120,7 @@ fn static_binary(
         .inputs(SHARED_INPUTS)
         .inputs(inputs)
         .output(binary.clone());
-    let Some(due) = step.due() else {
+    let Some(due) = step.due()? else {
         return Ok(binary);
     };
     let mut cargo = workspace.cargo("build");

@@ -62,7 +62,7 @@ pub fn require(workspace: &Workspace) -> Result<()> {
         .inputs(SOURCES)
         .inputs(&[GO.1])
         .output(folder.clone());
-    let Some(due) = step.due() else { return Ok(()) };
+    let Some(due) = step.due()? else { return Ok(()) };
     fs::create_dir_all(&folder)?;
     for (name, source, flags) in PROGRAMS {
         let mut musl = Command::new("musl-gcc");

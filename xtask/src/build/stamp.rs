@@ -1,7 +1,7 @@
 //! Has anything changed since a step was last done? A stamp records name, size and time of
 //! every input and output, so that a step can be left out without asking cargo.
 
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -20,9 +20,11 @@ pub struct Step<'a> {
     outputs: Vec<PathBuf>,
 }
 
-/// A step that must be done, with its inputs as they were before it began.
+/// A step that must be done, with its inputs as they were before it began. Another xtask that comes to
+/// the same step waits until this is gone.
 #[derive(Debug)]
 pub struct Due {
+    _lock: File,
     stamp: PathBuf,
     inputs: String,
     outputs: Vec<PathBuf>,
@@ -60,22 +62,31 @@ impl<'a> Step<'a> {
     }
 
     /// `None`: everything is as the step left it.
-    pub fn due(self) -> Option<Due> {
+    pub fn due(self) -> Result<Option<Due>> {
+        let lock = lock(&self.stamp).with_context(|| format!("cannot lock {}", self.stamp.display()))?;
         let described = describe(&self.inputs);
         let is_complete = described.is_ok();
         let inputs = format!("{}\n{}", self.text, described.unwrap_or_default());
-        let due = Due { stamp: self.stamp, inputs, outputs: self.outputs };
+        let due = Due { _lock: lock, stamp: self.stamp, inputs, outputs: self.outputs };
         let written = fs::read_to_string(&due.stamp);
         let is_same = matches!((written, due.state()), (Ok(old), Ok(now)) if old == now);
-        (!is_complete || !is_same).then_some(due)
+        Ok((!is_complete || !is_same).then_some(due))
     }
+}
+
+/// Waits until nobody else is at this stamp's step.
+fn lock(stamp: &Path) -> io::Result<File> {
+    if let Some(folder) = stamp.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let file = File::create(stamp.with_extension("lock"))?;
+    file.lock()?;
+    Ok(file)
 }
 
 impl Due {
     /// Record the step as done.
-    pub fn done(&self) -> Result<()> {
-        let folder = self.stamp.parent().context("a stamp lies in a folder")?;
-        fs::create_dir_all(folder)?;
+    pub fn done(self) -> Result<()> {
         fs::write(&self.stamp, self.state()?)
             .with_context(|| format!("cannot write {}", self.stamp.display()))
     }
@@ -111,6 +122,8 @@ fn line(path: &Path, metadata: &Metadata) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]
@@ -120,15 +133,15 @@ mod tests {
         let workspace = Workspace { cache: root.join("cache"), root: root.clone() };
         let step = || Step::new(&workspace, "step").inputs(&["src"]).output(root.join("made"));
         let do_it = || -> Result<()> {
-            let due = step().due().context("not due")?;
+            let due = step().due()?.context("not due")?;
             fs::write(root.join("made"), "")?;
             due.done()
         };
         fs::create_dir(root.join("src"))?;
         fs::write(root.join("src/a"), "1")?;
         do_it().context("never done")?;
-        assert!(step().due().is_none());
-        assert!(step().text("otherwise".to_owned()).due().is_some());
+        assert!(step().due()?.is_none());
+        assert!(step().text("otherwise".to_owned()).due()?.is_some());
         fs::write(root.join("src/a"), "22")?;
         do_it().context("changed")?;
         fs::write(root.join("src/b"), "")?;
@@ -149,10 +162,26 @@ mod tests {
         let workspace = Workspace { cache: root.join("cache"), root: root.clone() };
         fs::write(root.join("a"), "1")?;
         let step = || Step::new(&workspace, "step").inputs(&["a"]);
-        let due = step().due().context("not due")?;
+        let due = step().due()?.context("not due")?;
         fs::write(root.join("a"), "22")?;
         due.done()?;
-        assert!(step().due().is_some());
+        assert!(step().due()?.is_some());
+        Ok(())
+    }
+    #[test]
+    fn who_comes_second_waits_and_finds_it_done() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let root = folder.path().to_owned();
+        let workspace = Workspace { cache: root.join("cache"), root: root.clone() };
+        let step = || Step::new(&workspace, "step").output(root.join("made"));
+        let due = step().due()?.context("not due")?;
+        let is_due = thread::scope(|scope| {
+            let second = scope.spawn(|| step().due().map(|due| due.is_some()));
+            fs::write(root.join("made"), "")?;
+            due.done()?;
+            second.join().expect("it does not panic")
+        })?;
+        assert!(!is_due);
         Ok(())
     }
 }

@@ -35,7 +35,7 @@ pub fn installed_root(workspace: &Workspace) -> Result<PathBuf> {
     let made = make(workspace)?;
     let root = made.folder.join("root");
     let step = Step::new(workspace, "dist-root").input(made.deb.clone()).output(deb::status_file(&root));
-    let Some(due) = step.due() else { return Ok(root) };
+    let Some(due) = step.due()? else { return Ok(root) };
     report::progress("installing the package into a root of its own: tests run it from there");
     deb::install(&made.deb, &root)?;
     due.done()?;
@@ -63,7 +63,7 @@ fn make(workspace: &Workspace) -> Result<Made> {
     let time = commit_time(workspace);
     let step = Step::new(workspace, "dist").text(time.clone()).inputs(INPUTS).input(tracer.clone());
     let step = step.output(made.tarball.clone()).output(made.deb.clone()).output(made.sums.clone());
-    let Some(due) = step.due() else { return Ok(made) };
+    let Some(due) = step.due()? else { return Ok(made) };
     report::progress("packing the tarball and the Debian package");
     let stage = Scratch::new(made.folder.join("stage"))?;
     tree::write(workspace, &tracer, &stage.join("usr"))?;
