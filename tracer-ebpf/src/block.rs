@@ -8,7 +8,7 @@ use tracer_common::{block::FLAGS_FROM, record::Header, request_kinds};
 
 use crate::{
     clock::now,
-    emit,
+    counter, emit,
     filter::{self, Current},
     kernel::{bio, request},
     program::{Args, Context},
@@ -38,7 +38,7 @@ static REQUESTS: HashMap<u64, Progress> = HashMap::with_max_entries(1, 0);
 
 /// The owners of bios that await their request, by address: for kernels without `block_io_start`.
 #[map]
-static BIO_OWNERS: HashMap<u64, Header> = HashMap::with_max_entries(1, 0);
+static BIO_OWNERS: HashMap<u64, Header> = HashMap::with_max_entries(1, counter::GROWS);
 
 /// The run looks who submits.
 #[unsafe(no_mangle)]

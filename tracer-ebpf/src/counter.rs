@@ -9,7 +9,7 @@ use aya_ebpf::{
 
 use crate::emit;
 
-/// The flags of maps whose keys are few in most runs, and new ones rare: entries are made when they are
+/// The flags of maps whose keys are few in most runs, or new ones rare: entries are made when they are
 /// needed. tracer takes it back on kernels that can't do that everywhere a program runs.
 pub const GROWS: u32 = BPF_F_NO_PREALLOC;
 

@@ -36,7 +36,7 @@ static COUNTS: HashMap<Key, Counts> = HashMap::with_max_entries(8192, counter::G
 
 /// What a socket's counters were when they were last read.
 #[map]
-static READ: HashMap<u64, Counts> = HashMap::with_max_entries(1, 0);
+static READ: HashMap<u64, Counts> = HashMap::with_max_entries(1, counter::GROWS);
 
 /// The kernel's `SOCK_DONE`: the other end has sent its FIN.
 #[unsafe(no_mangle)]
