@@ -13,7 +13,7 @@ use super::fsslower::{done, hold_up, seen_of_32_bit_calls, sees_slow_calls};
 use crate::{
     harness::{
         Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, by_machine, ensure, equal, json,
-        load, rows, sys, tracer,
+        load, rows, sys, tracefs, tracer,
     },
     standard::{Events, Shape, Standard, nothing},
 };
@@ -100,7 +100,7 @@ struct Instance(PathBuf);
 
 impl Instance {
     fn new() -> Result<Self> {
-        let path = PathBuf::from(format!("/sys/kernel/tracing/instances/tracer-tests-{}", sys::pid()));
+        let path = PathBuf::from(format!("{}/instances/tracer-tests-{}", tracefs::ROOT, sys::pid()));
         fs::create_dir(&path).with_context(|| path.display().to_string())?;
         Ok(Self(path))
     }

@@ -5,7 +5,7 @@ use std::{path::Path, thread, time::Duration};
 use crate::{
     harness::{
         Context, Gate, Load, Result, Suite, Test, Tool, Value, Workload, ensure, equal, json, rows, sys,
-        tracer,
+        tracefs, tracer,
     },
     standard::{Events, Shape, Standard, nothing},
 };
@@ -182,8 +182,8 @@ fn names_calls_as_manuals_do() -> Result<()> {
     let (rows, account) = summary(&["syscalls-new"], &[])?;
     equal("all calls failed", &account["failed"], true)?;
     let is_known = |name: &str| {
-        let traced = format!("/sys/kernel/tracing/events/syscalls/sys_enter_{name}");
-        Path::new(&traced).exists()
+        let traced = format!("events/syscalls/sys_enter_{name}");
+        Path::new(tracefs::ROOT).join(traced).exists()
     };
     let known = NEWER.iter().zip(1..).filter(|((name, _), _)| is_known(name));
     let known: Vec<_> = known.map(|((name, _), times)| (*name, times)).collect();

@@ -3,7 +3,9 @@
 use std::fs;
 
 use super::as_nobody;
-use crate::harness::{Context, Output, Result, Scratch, Suite, Test, Value, ensure, tool::Run, tracer};
+use crate::harness::{
+    Context, Output, Result, Scratch, Suite, Test, Value, ensure, tool::Run, tracefs, tracer,
+};
 
 pub const SUITE: Suite = Suite {
     name: "cli::doctor",
@@ -26,7 +28,7 @@ fn every_gap_has_a_remedy() -> Result<()> {
     };
     let gaps = [
         ("BTF", doctor().without("/sys/kernel/btf"), "--btf FILE"),
-        ("tracefs", doctor().without("/sys/kernel/tracing").without("/sys/kernel/debug"), "mount -t tracefs"),
+        ("tracefs", doctor().without(tracefs::ROOT).without("/sys/kernel/debug"), "mount -t tracefs"),
         ("ring buffer", doctor().forbid(libc::SYS_bpf, Some(MAP_CREATE)), "seccomp"),
         ("kprobes", doctor().without("/sys/bus/event_source/devices"), "CONFIG_KPROBES"),
         ("uprobes", doctor().without("/sys/bus/event_source/devices"), "CONFIG_UPROBES"),

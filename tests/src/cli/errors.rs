@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{as_nobody, tool_names};
-use crate::harness::{Context, Load, Result, Scratch, Suite, Test, ensure, equal, load, tracer};
+use crate::harness::{Context, Load, Result, Scratch, Suite, Test, ensure, equal, load, tracefs, tracer};
 
 pub const SUITE: Suite = Suite {
     name: "cli::errors",
@@ -180,7 +180,7 @@ fn btf_from_a_file() -> Result<()> {
 fn no_tracefs() -> Result<()> {
     for tool in tool_names() {
         let run = tracer(&[tool, "-d", "1ms"]);
-        let output = run.without("/sys/kernel/tracing").without("/sys/kernel/debug").output()?;
+        let output = run.without(tracefs::ROOT).without("/sys/kernel/debug").output()?;
         if output.code != 0 {
             let line = output.fails(4)?;
             let is_told = line.contains("tracefs") || tool == "vfsstat" && line.contains("kprobe");

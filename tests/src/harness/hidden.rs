@@ -10,9 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::sys;
+use super::{sys, tracefs};
 
-const INSTANCES: &str = "/sys/kernel/tracing/instances";
 const PREFIX: &str = "tracer-tests-";
 
 /// What the releases of such kernels have in them.
@@ -39,7 +38,7 @@ impl Hidden {
     pub fn watch() -> Option<Self> {
         fs::read_to_string("/proc/sys/kernel/osrelease").ok()?.contains(FIRECRACKER).then_some(())?;
         remove_stale();
-        let instance = Path::new(INSTANCES).join(format!("{PREFIX}{}", sys::pid()));
+        let instance = instances().join(format!("{PREFIX}{}", sys::pid()));
         fs::create_dir(&instance).ok()?;
         let hidden = Self { instance };
         // By the process, not by its threads: those come and go.
@@ -77,9 +76,13 @@ fn is_on_top_of_init(line: &str) -> bool {
     tgid.is_some_and(|(_, tgid)| tgid.trim_end_matches(')').trim() == "1")
 }
 
+fn instances() -> PathBuf {
+    Path::new(tracefs::ROOT).join("instances")
+}
+
 /// Runs that were killed have left theirs.
 fn remove_stale() {
-    let entries = fs::read_dir(INSTANCES).into_iter().flatten().flatten();
+    let entries = fs::read_dir(instances()).into_iter().flatten().flatten();
     for entry in entries {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX));

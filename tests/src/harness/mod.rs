@@ -16,6 +16,7 @@ pub mod slow;
 pub mod sys;
 pub mod tcp;
 pub mod tool;
+pub mod tracefs;
 pub mod uring;
 
 use std::{

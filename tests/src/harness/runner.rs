@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     Context, Result, Run, Skip, Test, VM_VARIABLE, bail, bpf, by_machine, hidden::Hidden, lines::Lines, sys,
+    tracefs,
 };
 use crate::{standard, suites};
 
@@ -115,6 +116,7 @@ fn list(options: &Options) -> Result<()> {
 fn run_all(options: &Options) -> Result<bool> {
     super::tool::path()?;
     sys::adopt_orphans();
+    tracefs::provide()?;
     let mut tally = Tally::default();
     let mut programs = Programs::now();
     let mut hidden = Hidden::watch();
