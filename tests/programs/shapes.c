@@ -1,7 +1,8 @@
 /*
- * A workload whose stacks are known: `shapes VERB ROUNDS` burns time, sleeps, waits for a lock or keeps memory, seven
- * parts in VERB_seventy and three in VERB_thirty, which VERB_both calls, which main calls. It speaks the tests'
- * protocol: a line when it stands at its gate, a byte that opens it, an account of the parts as its last line.
+ * A workload whose stacks are known: `shapes VERB ROUNDS PACE` burns time, sleeps, waits for a lock or keeps memory,
+ * seven parts in VERB_seventy and three in VERB_thirty, which VERB_both calls, which main calls. Sleeps and waits are
+ * PACE times as long, for machines on which going to sleep and waking take long. It speaks the tests' protocol: a line
+ * when it stands at its gate, a byte that opens it, an account of the parts as its last line.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -19,7 +20,7 @@ enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1 };
 #define INLINE static inline __attribute__((always_inline))
 #define FUNCTION __attribute__((noinline, noclone, used))
 
-static unsigned long seventy, thirty;
+static unsigned long seventy, thirty, pace;
 
 /* Functions of the C library may keep no frame pointer, and leave out who calls them. */
 INLINE long system_call(long number, const void *first, long second, long third)
@@ -72,7 +73,7 @@ INLINE unsigned long since(struct moment start)
 
 INLINE void take_nap(unsigned long part)
 {
-	struct timespec nap = { 0, part * 30000 };
+	struct timespec nap = { 0, part * 30000 * pace };
 
 	system_call(SYS_nanosleep, &nap, 0, 0);
 }
@@ -158,8 +159,9 @@ int main(int count, char **words)
 	char gate;
 	long rounds;
 
-	if (count != 3)
+	if (count != 4)
 		return 1;
+	pace = atol(words[3]);
 	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
 		if (!strcmp(words[1], shapes[i].verb))
 			both = shapes[i].both;

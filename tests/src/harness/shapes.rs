@@ -62,17 +62,15 @@ impl Shapes {
         let root = Scratch::new()?;
         fs::create_dir(root.path().join("lib"))?;
         fs::copy(Path::new("/").join(LIBRARY), root.path().join(LIBRARY)).context("copying musl")?;
-        let mut loads = Vec::new();
+        let (mut loads, pace) = (Vec::new(), by_machine(1, 10));
         for build in &BUILDS {
             let (mut program, mut place) = (extra::file(build.file)?, "/");
             if build.apart {
                 fs::copy(&program, root.path().join(build.file))?;
                 (program, place) = (Path::new("/").join(build.file), root.arg());
             }
-            loads.push((
-                build,
-                Load::start(&["become", place, tool::arg(&program), verb, &rounds.to_string()])?,
-            ));
+            let words = ["become", place, tool::arg(&program), verb, &rounds.to_string(), &pace.to_string()];
+            loads.push((build, Load::start(&words)?));
         }
         Ok(Self { verb, loads, _root: root })
     }
